@@ -1,0 +1,1 @@
+"""The network: presets, gates, audio features, data, training and probes (PyTorch side)."""

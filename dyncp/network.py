@@ -1,0 +1,142 @@
+"""Conv-FSENet with dynamic channel pruning, whole-sequence form (for training).
+
+Shapes follow ``[batch, channels, frames, 1]``: every layer is a 4-D Conv2d, so
+that the streaming form converts to TFLite without reshapes. The structure is
+that of arXiv 2412.17121 (gates) on the ReLU Conv-FSENet backbone; the gate's
+site and grouping beyond ``output`` and 1 are ours.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dyncp.preset import DEPTHWISE_KERNEL, Preset
+
+
+class Heaviside(torch.autograd.Function):
+    """1 where the logit is above 0; the gradient is that of a sigmoid.
+
+    The surrogate is ``sigmoid'(logit)``, scaled to 1 at the threshold.
+    """
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, logits: Tensor) -> Tensor:  # type: ignore[override]
+        ctx.save_for_backward(logits)
+        return (logits > 0).to(logits.dtype)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        (logits,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        soft = torch.sigmoid(logits)
+        return gradient * 4 * soft * (1 - soft)
+
+
+class NetworkOutput(NamedTuple):
+    """What the network gives for a sequence.
+
+    ``mask``: suppression gains ``[batch, bins, frames]`` in 0..1.
+    ``logits``: one ``[batch, gates, frames]`` per block; a gate is open where > 0.
+    """
+
+    mask: Tensor
+    logits: list[Tensor]
+
+
+def moving_average(x: Tensor, frames: int) -> Tensor:
+    """Causal mean over the last ``frames`` frames of ``[B, C, T, 1]``.
+
+    History before the first frame counts as zero activation.
+    """
+    if frames == 1:
+        return x
+    total = x.cumsum(dim=2)
+    return (total - F.pad(total, (0, 0, frames, 0))[:, :, : x.shape[2]]) / frames
+
+
+class GateNet(nn.Module):
+    """Moving average -> 1x1 -> ReLU -> 1x1: the logits of one block's gates."""
+
+    def __init__(self, channels: int, hidden: int, gates: int, pool_frames: int) -> None:
+        super().__init__()
+        self.pool_frames = pool_frames
+        self.squeeze = nn.Conv2d(channels, hidden, 1)
+        self.score = nn.Conv2d(hidden, gates, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.score(F.relu(self.squeeze(moving_average(x, self.pool_frames))))
+
+
+class Block(nn.Module):
+    """1x1 up, causal depthwise, 1x1 down, residual; gated at one site."""
+
+    def __init__(self, preset: Preset, dilation: int) -> None:
+        super().__init__()
+        channels, hidden = preset.network.channels, preset.network.hidden
+        self.dilation = dilation
+        self.up = nn.Conv2d(channels, hidden, 1, bias=False)
+        self.up_norm = nn.BatchNorm2d(hidden)
+        self.depthwise = nn.Conv2d(
+            hidden,
+            hidden,
+            (DEPTHWISE_KERNEL, 1),
+            dilation=(dilation, 1),
+            groups=hidden,
+            bias=False,
+        )
+        self.depthwise_norm = nn.BatchNorm2d(hidden)
+        self.down = nn.Conv2d(hidden, channels, 1)
+        gate = preset.gate
+        self.site = gate.site if gate else None
+        self.group = gate.group if gate else 1
+        self.gate = (
+            GateNet(channels, gate.hidden, preset.gates, gate.pool_frames) if gate else None
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        logits = openings = None
+        if self.gate is not None:
+            logits = self.gate(x)
+            openings = Heaviside.apply(logits).repeat_interleave(self.group, dim=1)
+        hidden = F.relu(self.up_norm(self.up(x)))
+        if openings is not None and self.site == "hidden":
+            hidden = hidden * openings
+        history = self.dilation * (DEPTHWISE_KERNEL - 1)
+        y = self.depthwise(F.pad(hidden, (0, 0, history, 0)))
+        y = F.relu(self.depthwise_norm(y))
+        if openings is not None and self.site == "hidden":
+            # Masked again, so that a closed channel leaves nothing of its taps.
+            y = y * openings
+        y = self.down(y)
+        if openings is not None and self.site == "output":
+            y = y * openings
+        return x + y, logits
+
+
+class GatedConvFSENet(nn.Module):
+    """The whole network: features in, suppression mask and gate logits out."""
+
+    def __init__(self, preset: Preset) -> None:
+        super().__init__()
+        self.preset = preset
+        bins, channels = preset.audio.bins, preset.network.channels
+        self.front = nn.Conv2d(bins, channels, 1)
+        self.blocks = nn.ModuleList(Block(preset, d) for d in preset.network.block_dilations)
+        self.back = nn.Conv2d(channels, bins, 1)
+        for block in self.blocks:
+            if block.gate is not None:
+                # Start open: a gate that never opened gets no useful gradient.
+                nn.init.constant_(block.gate.score.bias, 1.0)
+
+    def forward(self, features: Tensor) -> NetworkOutput:
+        """``features`` are compressed magnitudes ``[batch, bins, frames]``."""
+        x = F.relu(self.front(features.unsqueeze(3)))
+        logits = []
+        for block in self.blocks:
+            x, scores = block(x)
+            if scores is not None:
+                logits.append(scores.squeeze(3))
+        return NetworkOutput(torch.sigmoid(self.back(x)).squeeze(3), logits)

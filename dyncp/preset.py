@@ -1,0 +1,244 @@
+"""Presets: a network and its training, read from TOML and checked key by key."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args, get_type_hints
+
+from dyncp.errors import UserError
+
+PRESET_FOLDER = Path(__file__).parent / "presets"
+
+GateSite = Literal["output", "hidden"]
+DEPTHWISE_KERNEL = 3
+"""Taps of every depthwise convolution: t - 2d, t - d and t for dilation d."""
+
+
+@dataclass(frozen=True)
+class Audio:
+    """The signal the network works on.
+
+    ``hop`` must be half of ``n_fft``; ``bins`` is ``n_fft / 2 + 1``, or one less
+    to drop the Nyquist bin. Features are ``(|X| + epsilon) ** compression``.
+    """
+
+    sample_rate: int
+    n_fft: int
+    hop: int
+    bins: int
+    compression: float
+    epsilon: float
+
+    @property
+    def frames_per_second(self) -> float:
+        return self.sample_rate / self.hop
+
+
+@dataclass(frozen=True)
+class Network:
+    """Conv-FSENet: ``stacks`` times one block per dilation."""
+
+    channels: int
+    hidden: int
+    stacks: int
+    dilations: tuple[int, ...]
+
+    @property
+    def block_dilations(self) -> tuple[int, ...]:
+        """The dilation of every block, front to back."""
+        return self.dilations * self.stacks
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One gating subnet per block: moving average, 1x1, ReLU, 1x1, Heaviside."""
+
+    site: GateSite
+    group: int
+    hidden: int
+    pool_frames: int
+    utilisation: float
+
+
+@dataclass(frozen=True)
+class Training:
+    """What ``python -m dyncp train`` does with a preset."""
+
+    seed: int
+    steps: int
+    batch: int
+    crop_seconds: float
+    learning_rate: float
+    final_learning_rate: float
+    utilisation_weight: float
+    utilisation_ramp_steps: int
+    validate_every: int
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A network and its training. ``gate`` is None for a static network."""
+
+    name: str
+    audio: Audio
+    network: Network
+    gate: Gate | None
+    training: Training
+
+    @property
+    def blocks(self) -> int:
+        return len(self.network.block_dilations)
+
+    @property
+    def gated_channels(self) -> int:
+        """Channels per block that the gates can close; 0 for a static network."""
+        if self.gate is None:
+            return 0
+        return self.network.channels if self.gate.site == "output" else self.network.hidden
+
+    @property
+    def gates(self) -> int:
+        """Logits per block: one for each group of gated channels."""
+        return self.gated_channels // self.gate.group if self.gate else 0
+
+    def architecture(self) -> dict[str, Any]:
+        """What a checkpoint must agree on to fit this preset (no training, no name)."""
+        gate = dataclasses.asdict(self.gate) if self.gate else None
+        if gate:
+            del gate["utilisation"]
+        network = dataclasses.asdict(self.network)
+        network["dilations"] = list(network["dilations"])
+        return {"audio": dataclasses.asdict(self.audio), "network": network, "gate": gate}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The preset as plain values; :func:`parse_preset` reads it back."""
+        values = {
+            "audio": dataclasses.asdict(self.audio),
+            "network": dataclasses.asdict(self.network),
+            "training": dataclasses.asdict(self.training),
+        }
+        values["network"]["dilations"] = list(self.network.dilations)
+        if self.gate:
+            values["gate"] = dataclasses.asdict(self.gate)
+        return values
+
+
+def preset_names() -> list[str]:
+    """The presets that ship."""
+    return sorted(path.stem for path in PRESET_FOLDER.glob("*.toml"))
+
+
+def load_preset(name_or_path: str) -> Preset:
+    """Read a preset that ships, by name, or any TOML file, by path.
+
+    Raises :class:`UserError` naming the file and the key that is wrong.
+    """
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        path = PRESET_FOLDER / f"{name_or_path}.toml"
+        if not path.is_file():
+            raise UserError(
+                f"unknown preset '{name_or_path}'; choose one of {', '.join(preset_names())}, "
+                "or give the path of a .toml file"
+            )
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read preset {path}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"preset {path} is not valid TOML: {error}") from error
+    return parse_preset(path.stem, values, source=str(path))
+
+
+def parse_preset(name: str, values: dict[str, Any], source: str) -> Preset:
+    """Build a preset from parsed TOML; ``source`` names it in errors."""
+    sections = {"audio": Audio, "network": Network, "gate": Gate, "training": Training}
+    for key in values:
+        if key not in sections:
+            raise UserError(f"{source}: unknown section [{key}]")
+    parsed: dict[str, Any] = {"gate": None}
+    for key, kind in sections.items():
+        if key in values:
+            parsed[key] = _section(kind, values[key], f"{source}: [{key}]")
+        elif key != "gate":
+            raise UserError(f"{source}: section [{key}] is missing")
+    preset = Preset(name=name, **parsed)
+    _check(preset, source)
+    return preset
+
+
+def _section(kind: type, values: Any, where: str) -> Any:
+    if not isinstance(values, dict):
+        raise UserError(f"{where} must be a table")
+    hints = get_type_hints(kind)
+    unknown = [key for key in values if key not in hints]
+    if unknown:
+        raise UserError(f"{where} has an unknown key '{unknown[0]}'; known: {', '.join(hints)}")
+    converted = {}
+    for key, hint in hints.items():
+        if key not in values:
+            raise UserError(f"{where} lacks the key '{key}'")
+        converted[key] = _value(values[key], hint, f"{where} {key}")
+    return kind(**converted)
+
+
+def _value(value: Any, hint: Any, where: str) -> Any:
+    if hint == tuple[int, ...]:
+        if not isinstance(value, list | tuple) or not value:
+            raise UserError(f"{where} must be a list of integers, not {value!r}")
+        return tuple(_value(item, int, where) for item in value)
+    choices = get_args(hint)
+    if choices:
+        if value not in choices:
+            raise UserError(f"{where} must be one of {', '.join(choices)}, not {value!r}")
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, hint) or isinstance(value, bool):
+        kind = {int: "an integer", float: "a number"}[hint]
+        raise UserError(f"{where} must be {kind}, not {value!r}")
+    return value
+
+
+def _check(preset: Preset, source: str) -> None:
+    audio, network, gate = preset.audio, preset.network, preset.gate
+
+    def require(condition: bool, message: str) -> None:
+        if not condition:
+            raise UserError(f"{source}: {message}")
+
+    n_fft = audio.n_fft
+    require(audio.sample_rate > 0, "[audio] sample_rate must be positive")
+    require(
+        64 <= n_fft <= 2048 and n_fft & (n_fft - 1) == 0,
+        f"[audio] n_fft must be a power of two from 64 to 2048, not {n_fft}",
+    )
+    require(audio.hop * 2 == n_fft, f"[audio] hop must be half of n_fft, {n_fft // 2}")
+    require(
+        audio.bins in (n_fft // 2, n_fft // 2 + 1),
+        f"[audio] bins must be {n_fft // 2 + 1}, or {n_fft // 2} to drop the Nyquist bin",
+    )
+    require(0 < audio.compression <= 1, "[audio] compression must lie in (0, 1]")
+    require(0 < audio.epsilon < 1, "[audio] epsilon must lie in (0, 1)")
+    require(1 <= network.channels <= 1024, "[network] channels must lie in 1..1024")
+    require(1 <= network.hidden <= 1024, "[network] hidden must lie in 1..1024")
+    require(network.stacks >= 1, "[network] stacks must be at least 1")
+    require(
+        all(1 <= d <= 64 for d in network.dilations), "[network] dilations must lie in 1..64"
+    )
+    if gate:
+        require(gate.group in (1, 4, 8), f"[gate] group must be 1, 4 or 8, not {gate.group}")
+        require(
+            preset.gated_channels % gate.group == 0,
+            f"[gate] group {gate.group} does not divide the {preset.gated_channels} gated channels",
+        )
+        require(1 <= gate.hidden <= 256, "[gate] hidden must lie in 1..256")
+        require(1 <= gate.pool_frames <= 256, "[gate] pool_frames must lie in 1..256")
+        require(0 < gate.utilisation <= 1, "[gate] utilisation must lie in (0, 1]")
+    training = preset.training
+    require(training.steps >= 1 and training.batch >= 1, "[training] steps and batch must be >= 1")
+    require(training.validate_every >= 1, "[training] validate_every must be >= 1")
+    require(training.crop_seconds > 0, "[training] crop_seconds must be positive")

@@ -1,0 +1,99 @@
+"""The deployed form of the network: one frame in, one frame out, BN folded.
+
+It takes the taps that its depthwise convolutions and moving averages read and
+gives the new ones; the caller keeps the rings (:mod:`dyncp.state`, which also
+names the tensors). Nothing is carried inside, so that no state is ever copied
+or re-quantised in the graph.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dyncp.network import Block, GatedConvFSENet
+
+
+def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    """A convolution with bias that equals ``norm(conv(x))`` in evaluation mode."""
+    assert norm.running_var is not None and norm.running_mean is not None
+    factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    kernel = (conv.kernel_size[0], conv.kernel_size[1])
+    folded = nn.Conv2d(conv.in_channels, conv.out_channels, kernel, groups=conv.groups)
+    folded.weight.data = conv.weight.data * factor.reshape(-1, 1, 1, 1)
+    bias = conv.bias.data if conv.bias is not None else torch.zeros_like(norm.bias)
+    folded.bias = nn.Parameter(norm.bias + (bias - norm.running_mean) * factor)
+    return folded
+
+
+class StreamingBlock(nn.Module):
+    """One block, one frame. The depthwise reads its dilated taps side by side."""
+
+    def __init__(self, block: Block) -> None:
+        super().__init__()
+        self.up = _fold(block.up, block.up_norm)
+        self.depthwise = _fold(block.depthwise, block.depthwise_norm)
+        self.down = block.down
+        self.site = block.site
+        self.pool_frames = block.gate.pool_frames if block.gate is not None else 1
+        if block.gate is not None:
+            self.squeeze, self.score = block.gate.squeeze, block.gate.score
+        channels = block.down.out_channels if block.site == "output" else block.up.out_channels
+        self.group = block.group
+        # One logit serves `group` channels: a gather, which int8 keeps exact.
+        self.register_buffer(
+            "channel_gate", torch.arange(channels) // block.group, persistent=False
+        )
+
+    def forward(
+        self, x: Tensor, taps: Tensor, pool: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Give the block's output, its logits (None if static) and its hidden frame."""
+        logits = scores = None
+        if self.site is not None:
+            pooled = x
+            if pool is not None:
+                window = torch.cat([pool, x], dim=2)
+                pooled = F.avg_pool2d(window, (self.pool_frames, 1), stride=1)
+            logits = scores = self.score(F.relu(self.squeeze(pooled)))
+            if self.group > 1:
+                scores = logits[:, self.channel_gate]
+        hidden = F.relu(self.up(x))
+        if self.site == "hidden":
+            hidden = torch.where(scores > 0, hidden, torch.zeros_like(hidden))
+        y = F.relu(self.depthwise(torch.cat([taps, hidden], dim=2)))
+        if self.site == "hidden":
+            y = torch.where(scores > 0, y, torch.zeros_like(y))
+        y = self.down(y)
+        if self.site == "output":
+            y = torch.where(scores > 0, y, torch.zeros_like(y))
+        return x + y, logits, hidden
+
+
+class StreamingNet(nn.Module):
+    """The deployed graph; inputs and outputs as :func:`input_shapes` lists them."""
+
+    def __init__(self, network: GatedConvFSENet) -> None:
+        super().__init__()
+        network = network.eval()
+        self.preset = network.preset
+        self.front, self.back = network.front, network.back
+        self.blocks = nn.ModuleList(StreamingBlock(block) for block in network.blocks)
+        self.requires_grad_(False)
+        self.eval()
+
+    def forward(self, features: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        taps = states[: len(self.blocks)]
+        pools = states[len(self.blocks) :] or (None,) * len(self.blocks)
+        x = F.relu(self.front(features))
+        all_logits, new_taps, new_pool = [], [], []
+        for block, block_taps, pool in zip(self.blocks, taps, pools, strict=True):
+            if pool is not None:
+                new_pool.append(x)
+            x, logits, hidden = block(x, block_taps, pool)
+            if logits is not None:
+                all_logits.append(logits)
+            new_taps.append(hidden)
+        mask = torch.sigmoid(self.back(x))
+        return (mask, *all_logits, *new_taps, *new_pool)
