@@ -1,0 +1,134 @@
+"""Command line of the network: train it, get its checkpoint, make audio, evaluate."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from dyncp.errors import UserError, run_command
+from dyncp.files import write_text
+from dyncp.preset import load_preset, preset_names
+
+_PROBE_MINUTES = 15.0
+
+
+def _train(args: argparse.Namespace) -> None:
+    from dyncp.checkpoint import load_checkpoint, save_checkpoint
+    from dyncp.probes import fit_vad, labelled_gates
+    from dyncp.train import Trainer
+
+    preset = load_preset(args.preset)
+    trainer = Trainer(preset, args.folder, args.threads)
+    if trainer.resume():
+        print(f"going on at step {trainer.step} of {preset.training.steps}")
+    trainer.run()
+    checkpoint = load_checkpoint(trainer.best_path, expect=preset)
+    checkpoint.record = trainer.record()
+    if preset.gate:
+        print("fitting the voice-activity probe")
+        gates, active = labelled_gates(
+            checkpoint.network, "train", _PROBE_MINUTES, preset.training.seed
+        )
+        checkpoint.probes = [fit_vad(gates, active)]
+    save_checkpoint(args.out, checkpoint, half=True)
+    write_text(args.out.with_suffix(".json"), json.dumps(checkpoint.record, indent=1) + "\n")
+    print(f"wrote {args.out} and its record")
+
+
+def _checkpoint(args: argparse.Namespace) -> None:
+    from dyncp.checkpoint import SHIPPED_FOLDER, load_checkpoint, save_checkpoint
+
+    preset = load_preset(args.preset)
+    path = args.source or SHIPPED_FOLDER / f"{preset.name}.pt"
+    if not path.is_file():
+        raise UserError(
+            f"preset '{preset.name}' has no checkpoint at {path}; "
+            f"run `make train PRESET={args.preset}`"
+        )
+    save_checkpoint(args.out, load_checkpoint(path, expect=preset))
+
+
+def _example(args: argparse.Namespace) -> None:
+    from dyncp.audio import save_wav
+    from dyncp.data.mixtures import MixtureSource
+
+    rate = load_preset(args.preset).audio.sample_rate
+    source = MixtureSource(rate, "test")
+    rng = np.random.default_rng(args.seed)
+    mixture = source.mix(rng, args.seconds, noise=args.noise, snr=args.snr, level=-26.0)
+    save_wav(args.clean, mixture.clean, rate)
+    save_wav(args.noisy, mixture.noisy, rate)
+
+
+def _enhance(args: argparse.Namespace) -> None:
+    from dyncp.audio import load_wav, save_wav
+    from dyncp.checkpoint import load_checkpoint
+    from dyncp.enhance import enhance
+
+    checkpoint = load_checkpoint(args.checkpoint)
+    rate = checkpoint.preset.audio.sample_rate
+    save_wav(args.out, enhance(checkpoint.network, load_wav(args.wav, rate)).samples, rate)
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    from dyncp.checkpoint import load_checkpoint
+    from dyncp.evaluate import evaluate, format_rows
+
+    rows = evaluate(load_checkpoint(args.checkpoint))
+    print(format_rows(rows))
+    if args.out:
+        write_text(args.out, json.dumps(rows, indent=1) + "\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m dyncp", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    known = f"a preset's name ({', '.join(preset_names())}) or a .toml file"
+
+    train = commands.add_parser("train", help="train a preset; goes on where it was stopped")
+    train.add_argument("--preset", required=True, help=known)
+    train.add_argument("--folder", type=Path, required=True, help="where the run keeps its state")
+    train.add_argument("--out", type=Path, required=True, help="the checkpoint to write (.pt)")
+    train.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    train.set_defaults(run=_train)
+
+    checkpoint = commands.add_parser("checkpoint", help="get a preset's shipped checkpoint")
+    checkpoint.add_argument("--preset", required=True, help=known)
+    checkpoint.add_argument("--source", type=Path, help="another checkpoint of that preset")
+    checkpoint.add_argument("--out", type=Path, required=True)
+    checkpoint.set_defaults(run=_checkpoint)
+
+    example = commands.add_parser("example", help="make a noisy mixture of unseen speakers")
+    example.add_argument("--preset", default="paper", help=known)
+    example.add_argument("--noisy", type=Path, required=True, help="WAV to write")
+    example.add_argument("--clean", type=Path, required=True, help="WAV to write, its reference")
+    example.add_argument("--seconds", type=float, default=12.0)
+    example.add_argument("--noise", help="a noise class (default: drawn by the seed)")
+    example.add_argument("--snr", type=float, default=5.0, help="dB")
+    example.add_argument("--seed", type=int, default=1)
+    example.set_defaults(run=_example)
+
+    enhance = commands.add_parser("enhance", help="run the float network on a WAV")
+    enhance.add_argument("--checkpoint", type=Path, required=True)
+    enhance.add_argument("--wav", type=Path, required=True)
+    enhance.add_argument("--out", type=Path, required=True)
+    enhance.set_defaults(run=_enhance)
+
+    evaluate = commands.add_parser("evaluate", help="score a checkpoint on the test split")
+    evaluate.add_argument("--checkpoint", type=Path, required=True)
+    evaluate.add_argument("--out", type=Path, help="JSON to write")
+    evaluate.set_defaults(run=_evaluate)
+    return parser
+
+
+def main() -> int:
+    args = _parser().parse_args()
+    return run_command(lambda: args.run(args))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Training and test audio, synthesised: speech by espeak-ng, noise by procedure."""

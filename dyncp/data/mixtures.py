@@ -1,0 +1,176 @@
+"""Noisy speech with its clean reference, mixed on the fly from seeds."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from dyncp import audio
+from dyncp.data.noise import HELD_OUT, NOISES, make_noise
+from dyncp.data.speech import CACHE_FOLDER, SPLITS, Split, load_speech, source_key
+from dyncp.files import replacing
+from dyncp.preset import Audio, Preset
+
+_SENTENCES: dict[Split, int] = {"train": 36, "validation": 8, "test": 10}
+_CLIPS: dict[Split, int] = {"train": 24, "validation": 4, "test": 6}
+_CLIP_SECONDS = 12
+BABBLE = "babble"
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """One noisy stream. ``noisy`` is ``clean`` plus noise; float32 in [-1, 1]."""
+
+    noisy: np.ndarray
+    clean: np.ndarray
+    noise: str
+    snr: float
+    """dB, over the active speech."""
+
+
+def noise_classes(split: Split) -> tuple[str, ...]:
+    """What a split mixes in; only the test split has the held-out classes."""
+    seen = tuple(kind for kind in NOISES if kind not in HELD_OUT)
+    return (*seen, BABBLE) + (HELD_OUT if split == "test" else ())
+
+
+def active_level(clean: np.ndarray, frame: int = 512) -> float:
+    """RMS over the frames within 30 dB of the loudest; 0 for silence."""
+    usable = len(clean) // frame * frame
+    if usable == 0:
+        return float(np.sqrt(np.mean(np.square(clean)))) if len(clean) else 0.0
+    power = np.mean(clean[:usable].reshape(-1, frame).astype(np.float64) ** 2, axis=1)
+    return float(np.sqrt(power[power >= power.max() * 1e-3].mean()))
+
+
+class MixtureSource:
+    """Speech and noise of one split, ready to be mixed."""
+
+    def __init__(self, sample_rate: int, split: Split, cache: Path = CACHE_FOLDER) -> None:
+        self.sample_rate = sample_rate
+        self.split: Split = split
+        self._speech = load_speech(split, sample_rate, _SENTENCES[split], cache)
+        self._noise = self._load_noise(cache)
+
+    def _load_noise(self, cache: Path) -> dict[str, np.ndarray]:
+        """int16 clips ``[clips, samples]`` by class, 12 dB below full scale RMS."""
+        samples = _CLIP_SECONDS * self.sample_rate
+        clips, kinds = _CLIPS[self.split], noise_classes(self.split)
+        here = Path(__file__)
+        key = source_key(here, here.with_name("noise.py"), here.with_name("speech.py"))
+        settings = f"{self.sample_rate}-{clips}x{_CLIP_SECONDS}"
+        path = cache / f"noise-{self.split}-{settings}-{key}.npz"
+        if not path.is_file():
+            stored = {}
+            for kind in tqdm(
+                kinds, desc=f"noise ({self.split})", disable=not sys.stderr.isatty()
+            ):
+                rows = np.empty((clips, samples), np.int16)
+                for clip in range(clips):
+                    seed = [11, SPLITS.index(self.split), sum(map(ord, kind)), clip]
+                    rng = np.random.default_rng(seed)
+                    if kind == BABBLE:
+                        x = self._babble(rng, samples)
+                    else:
+                        x = make_noise(kind, rng, samples, self.sample_rate)
+                    scale = min(0.1, 0.99 / float(np.abs(x).max()))
+                    rows[clip] = np.rint(x * scale * 32767)
+                stored[kind] = rows
+            with replacing(path) as temporary:
+                np.savez(temporary, **stored)
+        with np.load(path) as loaded:
+            return {kind: loaded[kind] for kind in kinds}
+
+    def _babble(self, rng: np.random.Generator, samples: int) -> np.ndarray:
+        """Several talkers of the split at once, unit RMS."""
+        x = np.zeros(samples, np.float64)
+        for _ in range(int(rng.integers(5, 10))):
+            x += rng.uniform(0.5, 1.0) * self._talk(rng, samples, pause=0.15)
+        return x / np.sqrt(np.mean(x**2))
+
+    def _talk(self, rng: np.random.Generator, samples: int, pause: float) -> np.ndarray:
+        """One speaker's sentences, one after another with pauses of mean ``pause`` s."""
+        voice = self._speech[rng.integers(len(self._speech))]
+        out = np.zeros(samples, np.float32)
+        position = -int(rng.uniform(0, 1.0) * self.sample_rate)
+        while position < samples:
+            utterance = voice[rng.integers(len(voice))]
+            start, stop = max(position, 0), min(position + len(utterance), samples)
+            if stop > start:
+                out[start:stop] = utterance[start - position : stop - position] / 32768.0
+            position += len(utterance) + int(rng.exponential(pause) * self.sample_rate)
+        return out
+
+    def mix(
+        self,
+        rng: np.random.Generator,
+        seconds: float,
+        noise: str | None = None,
+        snr: float | None = None,
+        level: float | None = None,
+    ) -> Mixture:
+        """One mixture; what is not given is drawn.
+
+        ``snr`` in dB over active speech (drawn from -5..15), ``level`` the RMS of
+        active speech in dB below full scale (drawn from -38..-18).
+        """
+        samples = int(seconds * self.sample_rate)
+        clean = self._talk(rng, samples, pause=0.6)
+        kinds = noise_classes(self.split)
+        kind = noise or str(kinds[rng.integers(len(kinds))])
+        snr = float(rng.uniform(-5, 15)) if snr is None else snr
+        level = float(rng.uniform(-38, -18)) if level is None else level
+        speech_level = active_level(clean)
+        if speech_level > 0:
+            clean = clean * np.float32(10 ** (level / 20) / speech_level)
+        noisy = clean + self._noise_at(rng, kind, samples, level - snr)
+        peak = float(np.abs(noisy).max())
+        if peak > 0.98:
+            clean, noisy = clean * (0.98 / peak), noisy * (0.98 / peak)
+        return Mixture(noisy.astype(np.float32), clean.astype(np.float32), kind, snr)
+
+    def _noise_at(
+        self, rng: np.random.Generator, kind: str, samples: int, level: float
+    ) -> np.ndarray:
+        clips = self._noise[kind]
+        parts, have = [], 0
+        while have < samples:
+            clip = clips[rng.integers(len(clips))]
+            start = int(rng.integers(0, max(1, len(clip) - min(samples, len(clip)) + 1)))
+            parts.append(clip[start : start + samples - have])
+            have += len(parts[-1])
+        x = np.concatenate(parts).astype(np.float32)
+        return x * np.float32(10 ** (level / 20) / max(float(np.sqrt(np.mean(x**2))), 1e-9))
+
+    def batch(self, seed: Sequence[int], count: int, seconds: float) -> list[Mixture]:
+        """``count`` mixtures that depend on ``seed`` alone."""
+        rng = np.random.default_rng(list(seed))
+        return [self.mix(rng, seconds) for _ in range(count)]
+
+
+def voice_activity(settings: Audio, clean: np.ndarray) -> np.ndarray:
+    """Speech present, per frame of :func:`dyncp.audio.spectrum`: bool ``[frames]``.
+
+    A frame is active when the clean signal's RMS over its window is within
+    35 dB of the active level of the whole stream.
+    """
+    hops = -(-len(clean) // settings.hop)
+    padded = np.zeros((hops + 1) * settings.hop)
+    padded[settings.hop : settings.hop + len(clean)] = clean
+    frames = np.lib.stride_tricks.sliding_window_view(padded, settings.n_fft)[:: settings.hop]
+    rms = np.sqrt(np.mean(frames**2, axis=1))
+    return np.asarray(rms > active_level(clean) * 10 ** (-35 / 20)) & (rms > 0)
+
+
+def calibration_features(preset: Preset, seconds: float, seed: int) -> list[np.ndarray]:
+    """Features of training mixtures, about ``seconds`` in all: float32 ``[bins, frames]``."""
+    source = MixtureSource(preset.audio.sample_rate, "train")
+    rng = np.random.default_rng([13, seed])
+    clips = max(1, round(seconds / 6.0))
+    mixtures = (source.mix(rng, seconds / clips) for _ in range(clips))
+    return [audio.features(preset.audio, mixture.noisy) for mixture in mixtures]
