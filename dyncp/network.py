@@ -65,6 +65,8 @@ class GateNet(nn.Module):
         self.pool_frames = pool_frames
         self.squeeze = nn.Conv2d(channels, hidden, 1)
         self.score = nn.Conv2d(hidden, gates, 1)
+        # Start open: a gate that never opened gets no useful gradient.
+        nn.init.constant_(self.score.bias, 1.0)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         return self.score(F.relu(self.squeeze(moving_average(x, self.pool_frames))))
@@ -92,9 +94,7 @@ class Block(nn.Module):
         gate = preset.gate
         self.site = gate.site if gate else None
         self.group = gate.group if gate else 1
-        self.gate = (
-            GateNet(channels, gate.hidden, preset.gates, gate.pool_frames) if gate else None
-        )
+        self.gate = GateNet(channels, gate.hidden, preset.gates, gate.pool_frames) if gate else None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         logits = openings = None
@@ -126,10 +126,6 @@ class GatedConvFSENet(nn.Module):
         self.front = nn.Conv2d(bins, channels, 1)
         self.blocks = nn.ModuleList(Block(preset, d) for d in preset.network.block_dilations)
         self.back = nn.Conv2d(channels, bins, 1)
-        for block in self.blocks:
-            if block.gate is not None:
-                # Start open: a gate that never opened gets no useful gradient.
-                nn.init.constant_(block.gate.score.bias, 1.0)
 
     def forward(self, features: Tensor) -> NetworkOutput:
         """``features`` are compressed magnitudes ``[batch, bins, frames]``."""

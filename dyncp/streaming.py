@@ -27,6 +27,12 @@ def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     return folded
 
 
+def _gated(x: Tensor, scores: Tensor | None) -> Tensor:
+    """``x`` where the gate is open, else 0: GREATER and SELECT_V2 in TFLite."""
+    assert scores is not None
+    return torch.where(scores > 0, x, torch.zeros_like(x))
+
+
 class StreamingBlock(nn.Module):
     """One block, one frame. The depthwise reads its dilated taps side by side."""
 
@@ -61,13 +67,13 @@ class StreamingBlock(nn.Module):
                 scores = logits[:, self.channel_gate]
         hidden = F.relu(self.up(x))
         if self.site == "hidden":
-            hidden = torch.where(scores > 0, hidden, torch.zeros_like(hidden))
+            hidden = _gated(hidden, scores)
         y = F.relu(self.depthwise(torch.cat([taps, hidden], dim=2)))
         if self.site == "hidden":
-            y = torch.where(scores > 0, y, torch.zeros_like(y))
+            y = _gated(y, scores)
         y = self.down(y)
         if self.site == "output":
-            y = torch.where(scores > 0, y, torch.zeros_like(y))
+            y = _gated(y, scores)
         return x + y, logits, hidden
 
 
@@ -79,7 +85,9 @@ class StreamingNet(nn.Module):
         network = network.eval()
         self.preset = network.preset
         self.front, self.back = network.front, network.back
-        self.blocks = nn.ModuleList(StreamingBlock(block) for block in network.blocks)
+        self.blocks = nn.ModuleList(
+            StreamingBlock(block) for block in network.blocks if isinstance(block, Block)
+        )
         self.requires_grad_(False)
         self.eval()
 

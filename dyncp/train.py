@@ -215,10 +215,7 @@ class Trainer:
             "device": str(self.device),
             "hours": round(self.seconds / 3600, 2),
             "audio_hours_seen": round(
-                self.step
-                * self.preset.training.batch
-                * self.preset.training.crop_seconds
-                / 3600,
+                self.step * self.preset.training.batch * self.preset.training.crop_seconds / 3600,
                 1,
             ),
             "best": vars(best),

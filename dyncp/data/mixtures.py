@@ -67,9 +67,7 @@ class MixtureSource:
         path = cache / f"noise-{self.split}-{settings}-{key}.npz"
         if not path.is_file():
             stored = {}
-            for kind in tqdm(
-                kinds, desc=f"noise ({self.split})", disable=not sys.stderr.isatty()
-            ):
+            for kind in tqdm(kinds, desc=f"noise ({self.split})", disable=not sys.stderr.isatty()):
                 rows = np.empty((clips, samples), np.int16)
                 for clip in range(clips):
                     seed = [11, SPLITS.index(self.split), sum(map(ord, kind)), clip]

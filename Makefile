@@ -1,0 +1,150 @@
+# Sluice. `make help` lists what there is to do.
+#
+# Everything is tied together by the files it makes:
+#   build/PRESET/model.pt -> quantized.npz, model.onnx -> model.tflite -> parity.json
+#                                            `-> BOARD/firmware.elf -> measurement.json
+
+PRESET ?= paper
+BOARD  ?= mps2-an386
+PORT   ?=
+PYTHON ?= python3.11
+
+VENV  := .venv
+PY    := $(VENV)/bin/python
+SETUP := $(VENV)/.set-up
+MODEL := build/$(PRESET)
+OUT   := $(MODEL)/$(BOARD)
+
+# A preset is known by its name or given as a .toml file.
+PRESET_FILE := $(or $(filter %.toml,$(PRESET)),dyncp/presets/$(PRESET).toml)
+ifneq ($(filter %.toml,$(PRESET)),)
+MODEL := build/$(basename $(notdir $(PRESET)))
+endif
+
+# What cannot be right is said at once, unless nothing is to be built.
+ifneq ($(filter-out help clean set-up lint test test-slow,$(or $(MAKECMDGOALS),report)),)
+ifeq ($(wildcard $(PRESET_FILE)),)
+$(error unknown preset '$(PRESET)'; choose one of $(basename $(notdir $(wildcard dyncp/presets/*.toml))), or give a .toml file)
+endif
+ifeq ($(wildcard targets/boards/$(BOARD).toml),)
+$(error unknown board '$(BOARD)'; choose one of $(basename $(notdir $(wildcard targets/boards/*.toml))))
+endif
+endif
+
+# What each room is made of; a room is rebuilt when it or an earlier one changes.
+DYNCP    := $(wildcard dyncp/*.py)
+QUANTIZE := $(wildcard quantize/*.py)
+CONVERT  := $(wildcard convert/*.py)
+FIRMWARE := $(wildcard targets/*.py targets/compiler/*.py) \
+            $(shell find targets/firmware -name '*.[chS]' -o -name '*.ld*')
+BRIDGE   := $(wildcard firmware_bridge/*.py)
+
+NOISY := build/audio/noisy.wav
+CLEAN := build/audio/clean.wav
+
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := report
+.PHONY: report set-up measure parity enhance train evaluate test test-slow lint clean help
+
+## report: (default) set up, build the preset, stream audio through the board, show the result
+report: $(OUT)/measurement.json $(MODEL)/parity.json
+	@$(PY) -m firmware_bridge report $(OUT)/measurement.json --parity $(MODEL)/parity.json
+
+## set-up: the virtual environment from the lock, and the system packages
+set-up: $(SETUP)
+
+$(SETUP): requirements.lock pyproject.toml .ci/system-packages
+	@PYTHON=$(PYTHON) bash .ci/system-packages
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install -q --disable-pip-version-check $$(grep '^torch==' requirements.lock)
+	$(PY) -m pip install -q --disable-pip-version-check --no-deps setuptools==80.9.0 wheel
+	$(PY) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation \
+	  -r requirements.lock
+	$(PY) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(NOISY) $(CLEAN) &: $(wildcard dyncp/data/*.py) | $(SETUP)
+	$(PY) -m dyncp example --noisy $(NOISY) --clean $(CLEAN)
+
+dyncp/checkpoints/%.pt:
+	@echo "error: preset '$*' has no checkpoint yet; run: make train PRESET=$(PRESET)" >&2; exit 2
+
+$(MODEL)/model.pt: dyncp/checkpoints/$(notdir $(MODEL)).pt $(PRESET_FILE) $(DYNCP) | $(SETUP)
+	$(PY) -m dyncp checkpoint --preset $(PRESET) --out $@
+
+$(MODEL)/quantized.npz: $(MODEL)/model.pt $(QUANTIZE) | $(SETUP)
+	$(PY) -m quantize --checkpoint $< --out $@
+
+$(MODEL)/model.onnx: $(MODEL)/model.pt convert/onnx_export.py | $(SETUP)
+	$(PY) -m convert onnx --checkpoint $< --out $@
+
+$(MODEL)/model.tflite: $(MODEL)/model.onnx $(MODEL)/quantized.npz $(CONVERT) | $(SETUP)
+	$(PY) -m convert tflite --onnx $< --quantized $(MODEL)/quantized.npz --out $@
+
+$(OUT)/firmware.elf: $(MODEL)/model.tflite targets/boards/$(BOARD).toml $(FIRMWARE) | $(SETUP)
+	$(PY) -m targets firmware --model $< --board $(BOARD) --out $(OUT)
+
+# Where the board is: an emulator that is started, or a port.
+AT := --board $(BOARD) $(if $(PORT),--port $(PORT))
+
+$(OUT)/measurement.json: $(OUT)/firmware.elf $(NOISY) $(BRIDGE) | $(SETUP)
+	$(PY) -m firmware_bridge measure $(AT) --firmware $< --model $(MODEL)/model.tflite \
+	  --checkpoint $(MODEL)/model.pt --wav $(NOISY) --clean $(CLEAN) \
+	  --enhanced $(OUT)/enhanced.wav --out $@
+
+$(MODEL)/parity.json: $(OUT)/firmware.elf $(NOISY) $(BRIDGE) | $(SETUP)
+	$(PY) -m firmware_bridge parity $(AT) --firmware $< --model $(MODEL)/model.tflite \
+	  --quantized $(MODEL)/quantized.npz --checkpoint $(MODEL)/model.pt \
+	  --wav $(NOISY) --frames 500 --out $@
+
+## measure: stream audio through BOARD (PORT=/dev/ttyACM0 for a real one), measure again
+measure: $(OUT)/firmware.elf $(NOISY)
+	@rm -f $(OUT)/measurement.json
+	@$(MAKE) --no-print-directory $(OUT)/measurement.json
+	@$(PY) -m firmware_bridge report $(OUT)/measurement.json
+
+## parity: climb the ladder, from the integer model to the board, byte for byte
+parity: $(OUT)/firmware.elf $(NOISY)
+	@rm -f $(MODEL)/parity.json
+	@$(MAKE) --no-print-directory $(MODEL)/parity.json
+
+## enhance: WAV=noisy.wav [CLEAN=reference.wav] through the board
+enhance: $(OUT)/firmware.elf
+	@test -n "$(WAV)" || { echo "error: say which file: make WAV=noisy.wav enhance" >&2; exit 2; }
+	@$(PY) -m firmware_bridge measure $(AT) --firmware $< --model $(MODEL)/model.tflite \
+	  --checkpoint $(MODEL)/model.pt --wav "$(WAV)" $(if $(filter command line,$(origin CLEAN)),--clean "$(CLEAN)") \
+	  --enhanced "$(OUT)/$(basename $(notdir $(WAV)))-enhanced.wav" \
+	  --out "$(OUT)/$(basename $(notdir $(WAV)))-measurement.json"
+	@$(PY) -m firmware_bridge report "$(OUT)/$(basename $(notdir $(WAV)))-measurement.json"
+
+## train: train PRESET; goes on where it was stopped; writes dyncp/checkpoints/PRESET.pt
+train: $(SETUP)
+	$(PY) -m dyncp train --preset $(PRESET) --folder $(MODEL)/training \
+	  --out dyncp/checkpoints/$(notdir $(MODEL)).pt
+
+## evaluate: score the checkpoint on unseen speakers and noises
+evaluate: $(MODEL)/model.pt
+	$(PY) -m dyncp evaluate --checkpoint $< --out $(MODEL)/evaluation.json
+
+## test: set up, then lint, types and the fast tests
+test: $(SETUP) lint
+	$(PY) -m pytest -q -n 2 -m "not slow"
+
+## test-slow: the tests that take longer
+test-slow: $(SETUP)
+	$(PY) -m pytest -q -n 2 -m slow
+
+## lint: ruff and mypy
+lint: $(SETUP)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+## clean: remove what was built (not the environment)
+clean:
+	rm -rf build
+
+## help: this list
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@echo "  settings:  PRESET=$(PRESET) BOARD=$(BOARD) PORT=$(PORT)"

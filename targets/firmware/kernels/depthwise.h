@@ -1,0 +1,29 @@
+/* A dilated depthwise convolution of three taps on one frame. */
+#ifndef SLUICE_DEPTHWISE_H
+#define SLUICE_DEPTHWISE_H
+
+#include <stdint.h>
+
+#include "open_channels.h"
+#include "requantise.h"
+
+enum { SLUICE_DEPTHWISE_TAPS = 3 };
+
+typedef struct {
+    const int8_t *weights;            /* [channels][3], oldest tap first */
+    const sluice_channel_t *channels; /* [channels] */
+    uint16_t count;                   /* channels */
+    int16_t input_zero_point;
+    int16_t output_zero_point;
+    int8_t lowest;
+    int8_t highest;
+} sluice_depthwise_t;
+
+/* The three frames t - 2d, t - d and t of `count` channels give one frame y.
+ * y of a closed channel is left as it is; its taps and weights are not read.
+ * The sum of three products stays below 2^17. */
+void sluice_depthwise(const sluice_depthwise_t *layer, const int8_t *oldest,
+                      const int8_t *middle, const int8_t *newest,
+                      const sluice_open_channels_t *open, int8_t *y);
+
+#endif

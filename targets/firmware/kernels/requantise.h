@@ -1,0 +1,45 @@
+/* From a 32-bit accumulator to the int8 scale of an output, as TFLite rounds. */
+#ifndef SLUICE_REQUANTISE_H
+#define SLUICE_REQUANTISE_H
+
+#include <stdint.h>
+
+_Static_assert((-1 >> 1) == -1, "the kernels need an arithmetic right shift");
+
+/* What one output channel needs besides its weights: 12 bytes, counted as
+ * weight bytes. */
+typedef struct {
+    int32_t bias;       /* at the accumulator's scale */
+    int32_t multiplier; /* mantissa, 2^30 .. 2^31 - 1, or 0 */
+    int32_t shift;      /* -31 .. 30; negative is to the right */
+} sluice_channel_t;
+
+/* accumulator * multiplier * 2^(shift - 31), rounded twice: to nearest (half
+ * up) after the multiplication, then to nearest (half away from zero) after
+ * the right shift. This is gemmlowp's double rounding, which the reference
+ * kernels of TFLite use. The compiler has checked that
+ * |accumulator| << max(shift, 0) < 2^31. */
+static inline int32_t sluice_requantise(int32_t accumulator, int32_t multiplier, int32_t shift)
+{
+    const int32_t left = shift > 0 ? shift : 0;
+    const int32_t right = shift > 0 ? 0 : -shift;
+    const int64_t product = (int64_t)(accumulator * (INT32_C(1) << left)) * multiplier;
+    const int32_t high = (int32_t)((product + (INT64_C(1) << 30)) >> 31);
+    const int32_t mask = (int32_t)((UINT32_C(1) << right) - 1);
+    const int32_t threshold = (mask >> 1) + (high < 0 ? 1 : 0);
+    return (high >> right) + ((high & mask) > threshold ? 1 : 0);
+}
+
+/* Limit to the range that the layer's activation leaves, -128 <= low <= high <= 127. */
+static inline int8_t sluice_clamp(int32_t value, int32_t low, int32_t high)
+{
+    if (value < low) {
+        value = low;
+    }
+    if (value > high) {
+        value = high;
+    }
+    return (int8_t)value;
+}
+
+#endif

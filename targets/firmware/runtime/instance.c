@@ -1,0 +1,82 @@
+/* Binding an instance to its model and arena, and starting it cold. */
+#include "instance.h"
+
+#include <string.h>
+
+enum { ARENA_ALIGNMENT = 16 };
+
+int32_t sluice_info(const sluice_model_t *model, sluice_info_t *info)
+{
+    if (model == NULL || info == NULL) {
+        return SLUICE_ERROR_ARGUMENT;
+    }
+    *info = model->info;
+    return SLUICE_OK;
+}
+
+int32_t sluice_init(sluice_t *instance, const sluice_model_t *model, void *arena,
+                    size_t arena_bytes)
+{
+    if (instance == NULL || model == NULL || arena == NULL) {
+        return SLUICE_ERROR_ARGUMENT;
+    }
+    instance->model = NULL; /* a failed init leaves no usable instance */
+    if (arena_bytes < model->info.arena_bytes || (uintptr_t)arena % ARENA_ALIGNMENT != 0) {
+        return SLUICE_ERROR_ARENA;
+    }
+    instance->model = model;
+    instance->arena = arena;
+    instance->clock = NULL;
+    return sluice_reset(instance);
+}
+
+static void reset_block(sluice_t *instance, uint32_t index)
+{
+    const sluice_model_t *model = instance->model;
+    const sluice_block_t *block = &model->blocks[index];
+    const int32_t hidden_zero = block->depthwise.input_zero_point;
+    const size_t taps_frames = 2u * block->dilation + 1u;
+    memset(sluice_taps_frame(instance, block, 0), hidden_zero, taps_frames * block->up.outputs);
+    if (model->site == SLUICE_SITE_NONE) {
+        return;
+    }
+    memset(sluice_int8_at(instance, block->logits), block->score.output_zero_point,
+           block->score.outputs);
+    if (block->pool_frames > 1) {
+        const int32_t zero = block->up.input_zero_point;
+        const uint32_t channels = block->up.inputs;
+        const int32_t past = block->pool_frames - 1;
+        memset(sluice_pool_frame(instance, block, 0), zero, (size_t)past * channels);
+        int16_t *sums = sluice_int16_at(instance, block->sums);
+        for (uint32_t c = 0; c < channels; c++) {
+            sums[c] = (int16_t)(past * zero);
+        }
+    }
+}
+
+int32_t sluice_reset(sluice_t *instance)
+{
+    if (instance == NULL) {
+        return SLUICE_ERROR_ARGUMENT;
+    }
+    if (instance->model == NULL) {
+        return SLUICE_ERROR_STATE;
+    }
+    const sluice_model_t *model = instance->model;
+    memset(instance->arena, 0, model->info.arena_bytes);
+    memset(&instance->counters, 0, sizeof instance->counters);
+    instance->frames = 0;
+    for (uint32_t i = 0; i < model->info.blocks; i++) {
+        reset_block(instance, i);
+    }
+    return SLUICE_OK;
+}
+
+int32_t sluice_set_clock(sluice_t *instance, uint32_t (*clock)(void))
+{
+    if (instance == NULL) {
+        return SLUICE_ERROR_ARGUMENT;
+    }
+    instance->clock = clock;
+    return SLUICE_OK;
+}

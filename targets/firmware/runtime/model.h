@@ -1,0 +1,93 @@
+/* What a compiled network consists of. Private to the runtime and to the C that
+ * the compiler writes; hosts use sluice.h. */
+#ifndef SLUICE_MODEL_H
+#define SLUICE_MODEL_H
+
+#include "../audio/tables.h"
+#include "../include/sluice.h"
+#include "../kernels/depthwise.h"
+#include "../kernels/pointwise.h"
+#include "../kernels/residual.h"
+
+/* Layers of one block, in the order they run; layer 0 of the network is `front`. */
+enum {
+    SLUICE_LAYER_SQUEEZE,
+    SLUICE_LAYER_SCORE,
+    SLUICE_LAYER_UP,
+    SLUICE_LAYER_DEPTHWISE,
+    SLUICE_LAYER_DOWN,
+};
+
+typedef enum {
+    SLUICE_SITE_NONE,   /* a static network: no squeeze, no score */
+    SLUICE_SITE_OUTPUT, /* gates close rows of `down` */
+    SLUICE_SITE_HIDDEN, /* rows of `up`, channels of `depthwise`, inputs of `down` */
+} sluice_site_t;
+
+/* Byte offsets into the arena, all multiples of 16, of what every block shares. */
+typedef struct {
+    uint32_t layer_counters; /* sluice_layer_counters_t [layers] */
+    uint32_t block_states;   /* sluice_block_state_t [blocks] */
+    uint32_t features;       /* int8 [bins] */
+    uint32_t mask;           /* int8 [bins] */
+    uint32_t x;              /* int8 [channels], from block to block */
+    uint32_t wide;           /* int16, the inputs of the layer that runs */
+    uint32_t average;        /* int8 [channels] */
+    uint32_t squeezed;       /* int8 [gate hidden] */
+    uint32_t open_channels;  /* uint16 [gated channels] */
+    uint32_t depthwise;      /* int8 [hidden] */
+    uint32_t branch;         /* int8 [channels], the output of `down` */
+    uint32_t previous;       /* int16 [hop] */
+    uint32_t tail;           /* int32 [hop] */
+    uint32_t spectrum;       /* sluice_complex_t [n_fft / 2 + 1] */
+} sluice_arena_map_t;
+
+typedef struct {
+    sluice_pointwise_t squeeze;
+    sluice_pointwise_t score;
+    sluice_pointwise_t up;
+    sluice_depthwise_t depthwise;
+    sluice_pointwise_t down;
+    sluice_residual_t residual;
+    uint16_t dilation;
+    uint16_t pool_frames; /* N of the gate's average; 1 without a pool state */
+    uint32_t taps;        /* arena: int8 [2 * dilation + 1][hidden] */
+    uint32_t pool;        /* arena: int8 [N - 1][channels] */
+    uint32_t sums;        /* arena: int16 [channels] */
+    uint32_t logits;      /* arena: int8 [gates] */
+    uint32_t bits;        /* arena: uint8 [(gates + 7) / 8] */
+} sluice_block_t;
+
+/* Where a block's rings stand. The taps ring has one frame more than the
+ * depthwise looks back, so that `up` writes its frame in place. */
+typedef struct {
+    uint16_t taps_slot; /* of the present hidden frame */
+    uint16_t pool_slot; /* of the block input to be replaced next */
+    uint16_t pool_last; /* of the present block input */
+    uint16_t open_gates;
+} sluice_block_state_t;
+
+/* A linear predictor on the gates: bias + the weights of the open ones. */
+typedef struct {
+    const char *name;
+    const int32_t *weights; /* [blocks * gates] */
+    int32_t bias;
+} sluice_probe_t;
+
+struct sluice_model {
+    sluice_info_t info;
+    sluice_site_t site;
+    uint16_t group; /* channels a gate */
+    uint16_t layers_per_block;
+    sluice_arena_map_t arena;
+    sluice_audio_tables_t audio;
+    sluice_pointwise_t front;
+    sluice_pointwise_t back;
+    const int8_t *sigmoid; /* [256] */
+    const sluice_block_t *blocks;
+    const sluice_probe_t *probes;
+    const char *const *layer_names;
+    const char *const *tensor_names; /* mask, logits, taps, pool */
+};
+
+#endif
