@@ -16,13 +16,8 @@ An activation is a set of int8 tensors that share a scale and a zero point:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from dyncp.preset import DEPTHWISE_KERNEL, Preset
-
-LayerKind = Literal["pointwise", "depthwise"]
-
-RECTIFIED = ("input", "squeezed", "hidden", "filtered")
 
 
 @dataclass(frozen=True)
@@ -30,18 +25,22 @@ class LayerSpec:
     """One convolution: a 1x1 (``outputs x inputs`` weights) or a depthwise.
 
     ``inputs`` of a depthwise is the taps of its kernel. ``block`` is None for
-    ``front`` and ``back``; ``role`` is the name without the block.
+    ``front`` and ``back``; ``role`` is the name without the block. ``input``
+    and ``output`` are activations.
     """
 
     name: str
     role: str
     block: int | None
-    kind: LayerKind
     outputs: int
     inputs: int
     input: str
     output: str
     relu: bool
+
+    @property
+    def depthwise(self) -> bool:
+        return self.role == "depthwise"
 
     @property
     def macs(self) -> int:
@@ -56,40 +55,32 @@ def block_input(preset: Preset, block: int) -> str:
 
 def layer_specs(preset: Preset) -> list[LayerSpec]:
     """Every layer, in the order of docs/contracts.md."""
-    network, gate, bins = preset.network, preset.gate, preset.audio.bins
-    channels, hidden = network.channels, network.hidden
-    first = block_input(preset, 0)
-    specs = [
-        LayerSpec("front", "front", None, "pointwise", channels, bins, "features", first, True)
-    ]
+    channels, bins = preset.network.channels, preset.audio.bins
+    first, last = block_input(preset, 0), block_input(preset, preset.blocks)
+    specs = [LayerSpec("front", "front", None, channels, bins, "features", first, True)]
     for block in range(preset.blocks):
-        x = block_input(preset, block)
-        inner = f"block{block}."
-
-        def add(
-            role: str,
-            kind: LayerKind,
-            shape: tuple[int, int],
-            ends: tuple[str, str],
-            relu: bool,
-            block: int = block,
-        ) -> None:
-            name = f"block{block}.{role}"
-            specs.append(LayerSpec(name, role, block, kind, *shape, *ends, relu))
-
-        if gate:
-            squeezed, logits = f"{inner}squeezed", f"gate{block}_logits"
-            add("squeeze", "pointwise", (gate.hidden, channels), (x, squeezed), True)
-            add("score", "pointwise", (preset.gates, gate.hidden), (squeezed, logits), False)
-        wide, filtered, update = f"{inner}hidden", f"{inner}filtered", f"{inner}update"
-        add("up", "pointwise", (hidden, channels), (x, wide), True)
-        add("depthwise", "depthwise", (hidden, DEPTHWISE_KERNEL), (wide, filtered), True)
-        add("down", "pointwise", (channels, hidden), (filtered, update), False)
-    last = block_input(preset, preset.blocks)
-    specs.append(
-        LayerSpec("back", "back", None, "pointwise", bins, channels, last, "mask_logits", False)
-    )
+        specs += _block_specs(preset, block)
+    specs.append(LayerSpec("back", "back", None, bins, channels, last, "mask_logits", False))
     return specs
+
+
+def _block_specs(preset: Preset, block: int) -> list[LayerSpec]:
+    channels, hidden = preset.network.channels, preset.network.hidden
+    x, inner = block_input(preset, block), f"block{block}."
+    wide, filtered = f"{inner}hidden", f"{inner}filtered"
+    specs = []
+    if preset.gate:
+        narrow, squeezed = preset.gate.hidden, f"{inner}squeezed"
+        specs = [
+            ("squeeze", narrow, channels, x, squeezed, True),
+            ("score", preset.gates, narrow, squeezed, f"gate{block}_logits", False),
+        ]
+    specs += [
+        ("up", hidden, channels, x, wide, True),
+        ("depthwise", hidden, DEPTHWISE_KERNEL, wide, filtered, True),
+        ("down", channels, hidden, filtered, f"{inner}update", False),
+    ]
+    return [LayerSpec(f"{inner}{role}", role, block, *rest) for role, *rest in specs]
 
 
 def activation_names(preset: Preset) -> list[str]:
@@ -114,4 +105,4 @@ def tensor_activation(tensor: str) -> str:
 
 
 def _block_of(state: str) -> int:
-    return int(state[len("taps") :].split("_")[0])
+    return int(state[len("taps") :].split("_", maxsplit=1)[0])

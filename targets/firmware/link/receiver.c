@@ -31,19 +31,23 @@ static bool intact(const link_receiver_t *receiver)
     return link_crc32(receiver->bytes, covered) == get_u32(receiver->bytes + covered);
 }
 
+static link_event_t end_of_frame(link_receiver_t *receiver)
+{
+    if (!receiver->started) {
+        return LINK_NOTHING; /* delimiters may repeat */
+    }
+    receiver->started = false; /* `bytes` and `count` stay for the caller */
+    return intact(receiver) ? LINK_FRAME : LINK_DAMAGED;
+}
+
 link_event_t link_receiver_feed(link_receiver_t *receiver, uint8_t byte)
 {
     if (byte == 0) {
-        const bool started = receiver->started;
-        const bool good = intact(receiver);
-        const size_t count = receiver->count;
+        return end_of_frame(receiver);
+    }
+    if (!receiver->started) {
         link_receiver_init(receiver);
-        receiver->count = 0;
-        if (!started) {
-            return LINK_NOTHING; /* delimiters may repeat */
-        }
-        (void)count;
-        return good ? LINK_FRAME : LINK_DAMAGED;
+        receiver->started = true;
     }
     if (receiver->remaining > 0) {
         append(receiver, byte);
@@ -55,6 +59,5 @@ link_event_t link_receiver_feed(link_receiver_t *receiver, uint8_t byte)
     }
     receiver->remaining = (uint8_t)(byte - 1u);
     receiver->zero_due = byte != 0xffu; /* a full group is followed by no zero */
-    receiver->started = true;
     return LINK_NOTHING;
 }

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { ARENA_ALIGNMENT = 16 };
+enum { ARENA_ALIGNMENT = 16, MASK_ZERO_POINT = -128 };
 
 int32_t sluice_info(const sluice_model_t *model, sluice_info_t *info)
 {
@@ -66,6 +66,7 @@ int32_t sluice_reset(sluice_t *instance)
     memset(instance->arena, 0, model->info.arena_bytes);
     memset(&instance->counters, 0, sizeof instance->counters);
     instance->frames = 0;
+    memset(sluice_int8_at(instance, model->arena.mask), MASK_ZERO_POINT, model->info.bins);
     for (uint32_t i = 0; i < model->info.blocks; i++) {
         reset_block(instance, i);
     }

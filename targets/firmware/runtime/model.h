@@ -9,15 +9,6 @@
 #include "../kernels/pointwise.h"
 #include "../kernels/residual.h"
 
-/* Layers of one block, in the order they run; layer 0 of the network is `front`. */
-enum {
-    SLUICE_LAYER_SQUEEZE,
-    SLUICE_LAYER_SCORE,
-    SLUICE_LAYER_UP,
-    SLUICE_LAYER_DEPTHWISE,
-    SLUICE_LAYER_DOWN,
-};
-
 typedef enum {
     SLUICE_SITE_NONE,   /* a static network: no squeeze, no score */
     SLUICE_SITE_OUTPUT, /* gates close rows of `down` */
@@ -67,10 +58,15 @@ typedef struct {
     uint16_t open_gates;
 } sluice_block_state_t;
 
+/* The compiler lays the arena out with these sizes. */
+_Static_assert(sizeof(sluice_block_state_t) == 8, "the arena's block states");
+_Static_assert(sizeof(sluice_layer_counters_t) == 12, "the arena's layer counters");
+_Static_assert(sizeof(sluice_complex_t) == 8, "the arena's spectrum");
+
 /* A linear predictor on the gates: bias + the weights of the open ones. */
 typedef struct {
     const char *name;
-    const int32_t *weights; /* [blocks * gates] */
+    const int16_t *weights; /* [blocks * gates] */
     int32_t bias;
 } sluice_probe_t;
 
@@ -78,7 +74,6 @@ struct sluice_model {
     sluice_info_t info;
     sluice_site_t site;
     uint16_t group; /* channels a gate */
-    uint16_t layers_per_block;
     sluice_arena_map_t arena;
     sluice_audio_tables_t audio;
     sluice_pointwise_t front;

@@ -8,26 +8,37 @@
 #include "../kernels/sigmoid.h"
 #include "../kernels/widen.h"
 
-/* Book a layer: `outputs` of its outputs ran, each with `inputs` weights, and
- * each fetched its bias, multiplier and shift. The time since the last booking
- * is the layer's, with the element-wise work around it. */
-static void book(sluice_t *instance, uint32_t layer, uint32_t outputs, uint32_t inputs,
-                 uint32_t *mark)
+/* Which layer runs, and since when its time counts. */
+typedef struct {
+    uint32_t layer;
+    uint32_t mark;
+} progress_t;
+
+/* Book the layer that just ran, with the element-wise work after it, and go on
+ * to the next: `outputs` of its outputs ran, each with `inputs` weights and its
+ * own bias, multiplier and shift. */
+static void book(sluice_t *instance, progress_t *progress, uint32_t outputs, uint32_t inputs)
 {
     const uint32_t now = sluice_now(instance);
-    sluice_layer_counters_t *counters = sluice_counters_of(instance, layer);
+    sluice_layer_counters_t *counters = sluice_counters_of(instance, progress->layer);
     counters->executed_macs = outputs * inputs;
-    counters->weight_bytes =
-        outputs * inputs + outputs * (uint32_t)sizeof(sluice_channel_t);
-    counters->ticks = now - *mark;
-    *mark = now;
+    counters->weight_bytes = outputs * (inputs + (uint32_t)sizeof(sluice_channel_t));
+    counters->ticks = now - progress->mark;
     instance->counters.executed_macs += counters->executed_macs;
     instance->counters.weight_bytes += counters->weight_bytes;
+    progress->mark = now;
+    progress->layer++;
 }
 
-static void run_pointwise(sluice_t *instance, uint32_t index, const sluice_pointwise_t *layer,
+/* `open` where a gate closes channels, else all of them. */
+static uint32_t running(const sluice_open_channels_t *open, uint32_t all)
+{
+    return open != NULL ? open->count : all;
+}
+
+static void run_pointwise(const sluice_t *instance, const sluice_pointwise_t *layer,
                           const int8_t *x, const sluice_open_channels_t *outputs,
-                          const sluice_open_channels_t *inputs, int8_t *y, uint32_t *mark)
+                          const sluice_open_channels_t *inputs, int8_t *y)
 {
     int16_t *wide = sluice_int16_at(instance, instance->model->arena.wide);
     if (outputs != NULL) {
@@ -35,8 +46,6 @@ static void run_pointwise(sluice_t *instance, uint32_t index, const sluice_point
     }
     sluice_widen(x, layer->inputs, layer->input_zero_point, wide);
     sluice_pointwise(layer, wide, outputs, inputs, y);
-    book(instance, index, outputs != NULL ? outputs->count : layer->outputs,
-         inputs != NULL ? inputs->count : layer->inputs, mark);
 }
 
 /* The gate's input: the block's input averaged over the last frames. */
@@ -59,87 +68,94 @@ static const int8_t *average_input(sluice_t *instance, const sluice_block_t *blo
 }
 
 /* The block's gates, decided; gives the channels that they leave open. */
-static sluice_open_channels_t run_gate(sluice_t *instance, uint32_t layer,
+static sluice_open_channels_t run_gate(sluice_t *instance, progress_t *progress,
                                        const sluice_block_t *block,
-                                       sluice_block_state_t *state, const int8_t *x,
-                                       uint32_t *mark)
+                                       sluice_block_state_t *state, const int8_t *x)
 {
     const sluice_model_t *model = instance->model;
     int8_t *squeezed = sluice_int8_at(instance, model->arena.squeezed);
     int8_t *logits = sluice_int8_at(instance, block->logits);
     uint16_t *channels =
         (uint16_t *)(void *)(instance->arena + model->arena.open_channels);
+
     const int8_t *average = average_input(instance, block, state, x);
-    run_pointwise(instance, layer + SLUICE_LAYER_SQUEEZE, &block->squeeze, average, NULL, NULL,
-                  squeezed, mark);
-    run_pointwise(instance, layer + SLUICE_LAYER_SCORE, &block->score, squeezed, NULL, NULL,
-                  logits, mark);
+    run_pointwise(instance, &block->squeeze, average, NULL, NULL, squeezed);
+    book(instance, progress, block->squeeze.outputs, block->squeeze.inputs);
+
+    run_pointwise(instance, &block->score, squeezed, NULL, NULL, logits);
     const uint32_t open =
         sluice_gate(logits, block->score.outputs, block->score.output_zero_point, model->group,
                     instance->arena + block->bits, channels);
+    book(instance, progress, block->score.outputs, block->score.inputs);
     state->open_gates = (uint16_t)open;
     return (sluice_open_channels_t){channels, (uint16_t)(open * model->group), model->group};
 }
 
 /* The hidden channels: up into the ring, depthwise over three of its frames. */
-static const int8_t *run_hidden(sluice_t *instance, uint32_t layer, const sluice_block_t *block,
-                                sluice_block_state_t *state, const int8_t *x,
-                                const sluice_open_channels_t *open, uint32_t *mark)
+static const int8_t *run_hidden(sluice_t *instance, progress_t *progress,
+                                const sluice_block_t *block, sluice_block_state_t *state,
+                                const int8_t *x, const sluice_open_channels_t *open)
 {
+    const sluice_depthwise_t *depthwise = &block->depthwise;
     const uint32_t frames = 2u * block->dilation + 1u;
     const uint32_t newest = (state->taps_slot + 1u) % frames;
     const uint32_t oldest = (newest + 1u) % frames;
     const uint32_t middle = (oldest + block->dilation) % frames;
+    int8_t *hidden = sluice_taps_frame(instance, block, newest);
     int8_t *y = sluice_int8_at(instance, instance->model->arena.depthwise);
+
     state->taps_slot = (uint16_t)newest;
-    run_pointwise(instance, layer, &block->up, x, open, NULL,
-                  sluice_taps_frame(instance, block, newest), mark);
+    run_pointwise(instance, &block->up, x, open, NULL, hidden);
+    book(instance, progress, running(open, block->up.outputs), block->up.inputs);
+
     if (open != NULL) {
-        memset(y, block->depthwise.output_zero_point, block->depthwise.count);
+        memset(y, depthwise->output_zero_point, depthwise->count);
     }
-    sluice_depthwise(&block->depthwise, sluice_taps_frame(instance, block, oldest),
-                     sluice_taps_frame(instance, block, middle),
-                     sluice_taps_frame(instance, block, newest), open, y);
-    book(instance, layer + SLUICE_LAYER_DEPTHWISE - SLUICE_LAYER_UP,
-         open != NULL ? open->count : block->depthwise.count, SLUICE_DEPTHWISE_TAPS, mark);
+    sluice_depthwise(depthwise, sluice_taps_frame(instance, block, oldest),
+                     sluice_taps_frame(instance, block, middle), hidden, open, y);
+    book(instance, progress, running(open, depthwise->count), SLUICE_DEPTHWISE_TAPS);
     return y;
 }
 
-static void run_block(sluice_t *instance, uint32_t index, int8_t *x, uint32_t *mark)
+static void run_block(sluice_t *instance, progress_t *progress, uint32_t index, int8_t *x)
 {
     const sluice_model_t *model = instance->model;
     const sluice_block_t *block = &model->blocks[index];
     sluice_block_state_t *state = sluice_state_of(instance, index);
     int8_t *branch = sluice_int8_at(instance, model->arena.branch);
-    uint32_t layer = 1 + index * model->layers_per_block;
     sluice_open_channels_t gated;
     const sluice_open_channels_t *open_hidden = NULL, *open_outputs = NULL;
+
     if (model->site != SLUICE_SITE_NONE) {
-        gated = run_gate(instance, layer, block, state, x, mark);
-        layer += SLUICE_LAYER_UP;
+        gated = run_gate(instance, progress, block, state, x);
         open_hidden = model->site == SLUICE_SITE_HIDDEN ? &gated : NULL;
         open_outputs = model->site == SLUICE_SITE_OUTPUT ? &gated : NULL;
     }
-    const int8_t *y = run_hidden(instance, layer, block, state, x, open_hidden, mark);
-    run_pointwise(instance, layer + SLUICE_LAYER_DOWN - SLUICE_LAYER_UP, &block->down, y,
-                  open_outputs, open_hidden, branch, mark);
+    const int8_t *y = run_hidden(instance, progress, block, state, x, open_hidden);
+
+    run_pointwise(instance, &block->down, y, open_outputs, open_hidden, branch);
     sluice_residual(&block->residual, x, branch, block->down.outputs, x);
+    book(instance, progress, running(open_outputs, block->down.outputs),
+         running(open_hidden, block->down.inputs));
 }
 
 void sluice_run_network(sluice_t *instance)
 {
     const sluice_model_t *model = instance->model;
-    int8_t *features = sluice_int8_at(instance, model->arena.features);
+    const int8_t *features = sluice_int8_at(instance, model->arena.features);
     int8_t *x = sluice_int8_at(instance, model->arena.x);
     int8_t *mask = sluice_int8_at(instance, model->arena.mask);
-    uint32_t mark = sluice_now(instance);
+    progress_t progress = {0, sluice_now(instance)};
     instance->counters.executed_macs = 0;
     instance->counters.weight_bytes = 0;
-    run_pointwise(instance, 0, &model->front, features, NULL, NULL, x, &mark);
+
+    run_pointwise(instance, &model->front, features, NULL, NULL, x);
+    book(instance, &progress, model->front.outputs, model->front.inputs);
     for (uint32_t i = 0; i < model->info.blocks; i++) {
-        run_block(instance, i, x, &mark);
+        run_block(instance, &progress, i, x);
     }
-    run_pointwise(instance, model->info.layers - 1u, &model->back, x, NULL, NULL, mask, &mark);
+    run_pointwise(instance, &model->back, x, NULL, NULL, mask);
     sluice_sigmoid(model->sigmoid, mask, model->back.outputs, mask);
+    book(instance, &progress, model->back.outputs, model->back.inputs);
     instance->frames++;
 }

@@ -83,7 +83,7 @@ int32_t sluice_probe(const sluice_t *instance, uint32_t index, int32_t *score)
         return SLUICE_ERROR_ARGUMENT;
     }
     /* The compiler has checked that no choice of gates overflows the sum. */
-    const int32_t *weights = model->probes[index].weights;
+    const int16_t *weights = model->probes[index].weights;
     int32_t sum = model->probes[index].bias;
     for (uint32_t b = 0; b < model->info.blocks; b++) {
         const uint8_t *bits = instance->arena + model->blocks[b].bits;

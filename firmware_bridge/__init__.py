@@ -1,0 +1,1 @@
+"""Reaching a board: the link, the emulator, and what is measured over them."""

@@ -1,0 +1,44 @@
+"""Ticks into what they stand for: the one place of the conversion.
+
+An emulator lets every instruction take ``2 ** shift`` ns of virtual time, and the
+board's clock ticks ``tick_hz`` times a virtual second::
+
+    instructions = ticks * 1e9 / tick_hz / 2 ** shift
+
+Every instruction counts one, whatever it would cost on silicon, so the result
+is called instructions and never cycles. On silicon the clock ticks once a cycle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+CounterKind = Literal["none", "instructions", "cycles"]
+COUNTER_KINDS: tuple[CounterKind, ...] = ("none", "instructions", "cycles")
+_NS_PER_SECOND = 10**9
+
+
+@dataclass(frozen=True)
+class TickCounter:
+    """What a board counts. ``unit`` is "instructions", "cycles" or "none"."""
+
+    unit: CounterKind
+    tick_hz: int
+    shift: int
+
+    def count(self, ticks: int) -> int:
+        """``ticks`` in :attr:`unit`, rounded to the nearest; 0 without a counter."""
+        if self.unit == "cycles":
+            return ticks
+        if self.unit == "none":
+            return 0
+        return (2 * ticks * _NS_PER_SECOND // (self.tick_hz << self.shift) + 1) // 2
+
+    def counts(self, ticks: NDArray[np.uint32]) -> NDArray[np.int64]:
+        """:meth:`count` of every element."""
+        flat = [self.count(int(value)) for value in ticks.ravel()]
+        return np.array(flat, dtype=np.int64).reshape(ticks.shape)

@@ -1,0 +1,190 @@
+"""The deployed network in integers: the specification that every other rung must equal.
+
+Plain numpy, no torch. One frame of int8 features in, the int8 tensors of
+docs/contracts.md out, in their order.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dyncp.errors import UserError
+from dyncp.preset import DEPTHWISE_KERNEL
+from dyncp.state import has_pool_state
+from quantize.arithmetic import (
+    INT8_MIN,
+    Addition,
+    Integers,
+    average,
+    requantise,
+)
+from quantize.model import QuantizedModel, QuantizedProbe
+from quantize.wiring import block_input
+
+Int8 = NDArray[np.int8]
+
+
+class _Layer:
+    """One convolution with its ReLU, from int8 values to int8 values (held in int64)."""
+
+    def __init__(self, model: QuantizedModel, name: str) -> None:
+        layer = model.layers[name]
+        source, target = model.activations[layer.spec.input], model.activations[layer.spec.output]
+        # Products and sums stay below 2**31, so float64 is exact, and BLAS is fast.
+        self._weight = layer.weight.astype(np.float64)
+        self._depthwise = layer.spec.depthwise
+        self._bias = layer.bias.astype(np.int64)
+        self._multiplier, self._shift = model.multipliers(name)
+        self._input_zero, self._output_zero = source.zero_point, target.zero_point
+        self._lowest = target.zero_point if layer.spec.relu else INT8_MIN
+
+    def __call__(self, x: Integers) -> Integers:
+        """``x``: ``[inputs]``, or ``[taps, channels]`` for a depthwise; gives ``[outputs]``."""
+        centred = (x - self._input_zero).astype(np.float64)
+        if self._depthwise:
+            total = np.einsum("ck,kc->c", self._weight, centred)
+        else:
+            total = self._weight @ centred
+        accumulator = total.astype(np.int64) + self._bias
+        return requantise(
+            accumulator, self._multiplier, self._shift, self._output_zero, self._lowest
+        )
+
+
+class _Ring:
+    """The last frames of one tensor, zero activation at first."""
+
+    def __init__(self, frames: int, channels: int, zero_point: int) -> None:
+        self._values = np.full((frames, channels), zero_point, np.int64)
+        self._newest = 0
+
+    def ago(self, frames: int) -> Integers:
+        """The frame pushed ``frames`` pushes ago (1: the newest)."""
+        return self._values[(self._newest - frames) % len(self._values)]
+
+    def push(self, frame: Integers) -> None:
+        self._values[self._newest] = frame
+        self._newest = (self._newest + 1) % len(self._values)
+
+
+class _Block:
+    """One block: gate, up, depthwise, down, residual."""
+
+    def __init__(self, model: QuantizedModel, index: int) -> None:
+        preset, self.index = model.preset, index
+        inner = f"block{index}."
+        source = model.activations[block_input(preset, index)]
+        target = model.activations[block_input(preset, index + 1)]
+        update = model.activations[f"{inner}update"]
+        self._hidden = model.activations[f"{inner}hidden"]
+        self._filtered = model.activations[f"{inner}filtered"]
+        self._update_zero = update.zero_point
+        self._site = preset.gate.site if preset.gate else None
+        self._up, self._depthwise, self._down = (
+            _Layer(model, inner + role) for role in ("up", "depthwise", "down")
+        )
+        self._add = Addition(
+            (source.scale, source.zero_point),
+            (update.scale, update.zero_point),
+            (target.scale, target.zero_point),
+        )
+        self._dilation = preset.network.block_dilations[index]
+        self._taps = _Ring(
+            self._dilation * (DEPTHWISE_KERNEL - 1), preset.network.hidden, self._hidden.zero_point
+        )
+        if preset.gate:
+            self._squeeze, self._score = (
+                _Layer(model, inner + role) for role in ("squeeze", "score")
+            )
+            self._logit_zero = model.activations[f"gate{index}_logits"].zero_point
+            self._group = preset.gate.group
+            self._window = preset.gate.pool_frames
+            channels = preset.network.channels
+            # A sum over the window of raw int8 values; one leaves, one enters.
+            self._total = np.full(channels, (self._window - 1) * source.zero_point, np.int64)
+            self._pool = _Ring(max(self._window - 1, 1), channels, source.zero_point)
+
+    def _logits(self, x: Integers) -> Integers:
+        if self._window == 1:
+            return self._score(self._squeeze(x))
+        window_total = self._total + x
+        self._total = window_total - self._pool.ago(self._window - 1)
+        self._pool.push(x)
+        return self._score(self._squeeze(average(window_total, self._window)))
+
+    def __call__(self, x: Integers) -> tuple[Integers, Integers | None, Integers]:
+        """Give the block's output, its logits (None if static) and its hidden frame."""
+        logits, closed = None, None
+        if self._site:
+            logits = self._logits(x)
+            closed = np.repeat(logits <= self._logit_zero, self._group)
+        hidden = self._up(x)
+        if self._site == "hidden":
+            hidden = np.where(closed, self._hidden.zero_point, hidden)
+        oldest, middle = self._taps.ago(2 * self._dilation), self._taps.ago(self._dilation)
+        y = self._depthwise(np.stack([oldest, middle, hidden]))
+        self._taps.push(hidden)
+        if self._site == "hidden":
+            y = np.where(closed, self._filtered.zero_point, y)
+        y = self._down(y)
+        if self._site == "output":
+            y = np.where(closed, self._update_zero, y)
+        return self._add(x, y), logits, hidden
+
+
+class IntegerModel:
+    """Runs a :class:`QuantizedModel` frame by frame; starts cold."""
+
+    def __init__(self, model: QuantizedModel) -> None:
+        self.model = model
+        self._front, self._back = _Layer(model, "front"), _Layer(model, "back")
+        self._table = model.sigmoid_table.astype(np.int64)
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to a cold start: zero activation in every ring."""
+        self._blocks = [_Block(self.model, index) for index in range(self.model.preset.blocks)]
+
+    def step(self, features: Int8) -> dict[str, Int8]:
+        """One frame: int8 ``[bins]`` in, every output tensor as int8 ``[channels]``, in order."""
+        bins = self.model.preset.audio.bins
+        if features.shape != (bins,) or features.dtype != np.int8:
+            raise UserError(
+                f"a frame must be int8 [{bins}], not {features.dtype} {list(features.shape)}"
+            )
+        gates: dict[str, Integers] = {}
+        taps: dict[str, Integers] = {}
+        pools: dict[str, Integers] = {}
+        x = self._front(features.astype(np.int64))
+        for block in self._blocks:
+            pools[f"pool{block.index}_out"] = x
+            x, logits, hidden = block(x)
+            taps[f"taps{block.index}_out"] = hidden
+            if logits is not None:
+                gates[f"gate{block.index}_logits"] = logits
+        if not has_pool_state(self.model.preset):
+            pools = {}
+        outputs = {"mask": self._table[self._back(x) - INT8_MIN], **gates, **taps, **pools}
+        return {name: values.astype(np.int8) for name, values in outputs.items()}
+
+    def run(self, frames: Int8) -> dict[str, Int8]:
+        """From a cold start: int8 ``[T, bins]`` in, every output as int8 ``[T, channels]``."""
+        self.reset()
+        steps = [self.step(frame) for frame in frames]
+        if not steps:
+            raise UserError("there are no frames to run")
+        return {name: np.stack([step[name] for step in steps]) for name in steps[0]}
+
+
+def open_gates(model: QuantizedModel, outputs: dict[str, Int8]) -> list[NDArray[np.bool_]]:
+    """One bool array per block, shaped like the logits in ``outputs``; [] if static."""
+    if model.preset.gate is None:
+        return []
+    names = [f"gate{block}_logits" for block in range(model.preset.blocks)]
+    return [outputs[name] > model.activations[name].zero_point for name in names]
+
+
+def probe_score(probe: QuantizedProbe, gates: list[NDArray[np.bool_]]) -> int:
+    """The int32 score of a probe on one frame's open gates (:func:`open_gates`)."""
+    return probe.bias + int(probe.weights.astype(np.int64)[np.concatenate(gates)].sum())

@@ -1,0 +1,1 @@
+"""From a `.tflite` to C: the compiler, the firmware's sources, boards and the host library."""

@@ -1,0 +1,91 @@
+"""The constants of the fixed-point audio front end (``firmware/audio/tables.h``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dyncp.preset import Audio
+
+THRESHOLDS = 255
+_UINT64_MAX = (1 << 64) - 1
+_PCM_SCALE = 32768
+
+
+@dataclass(frozen=True, eq=False)
+class AudioTables:
+    """Integers of the front end for one ``n_fft``; the C header says what each is for."""
+
+    n_fft: int
+    bins: int
+    fft_bits: int
+    fraction_bits: int
+    analysis_window: NDArray[np.int64]
+    synthesis_window: NDArray[np.int64]
+    twiddles: NDArray[np.int64]
+    bit_reversal: NDArray[np.int64]
+    thresholds: tuple[int, ...]
+
+
+def _fft_bits(n_fft: int) -> int:
+    """log2 of the points of the complex FFT, half as many as real samples."""
+    return (n_fft // 2).bit_length() - 1
+
+
+def fraction_bits(n_fft: int) -> int:
+    """Fractional bits of a spectrum: the largest bin stays at or below 2**29."""
+    return 14 - _fft_bits(n_fft)
+
+
+def _fixed_point(values: NDArray[np.float64], bits: int) -> NDArray[np.int64]:
+    """Rounded to ``bits`` fractional bits; 1.0 in Q31 becomes the largest int32."""
+    scaled = np.floor(values * 2.0**bits + 0.5).astype(np.int64)
+    return np.minimum(scaled, (1 << 31) - 1)
+
+
+def feature_thresholds(audio: Audio, scale: float, zero_point: int) -> tuple[int, ...]:
+    """The powers at which the int8 feature steps up, in squared units of the spectrum.
+
+    Entry j is the least integer ``|X|^2`` whose feature
+    ``round((|X| + epsilon)^compression / scale) + zero_point`` reaches j - 127.
+    Decimal arithmetic, so that every host computes the same integers.
+    """
+    with localcontext() as context:
+        context.prec = 60
+        unit = Decimal(_PCM_SCALE << fraction_bits(audio.n_fft))
+        exponent = 1 / Decimal(repr(audio.compression))
+        steps = []
+        for j in range(THRESHOLDS):
+            # Half a step below the level, where rounding to nearest turns to it.
+            compressed = (Decimal(j - 127 - zero_point) - Decimal("0.5")) * Decimal(scale)
+            magnitude = Decimal(0)
+            if compressed > 0:
+                magnitude = max(compressed**exponent - Decimal(repr(audio.epsilon)), magnitude)
+            power = ((magnitude * unit) ** 2).to_integral_value(rounding="ROUND_CEILING")
+            steps.append(min(int(power), _UINT64_MAX))
+    return tuple(steps)
+
+
+def make_tables(audio: Audio, feature_scale: float, feature_zero_point: int) -> AudioTables:
+    """All tables for a preset's audio and the quantisation of the network's input."""
+    half = audio.n_fft // 2
+    bits = _fft_bits(audio.n_fft)
+    angles = 2.0 * np.pi * np.arange(audio.n_fft) / audio.n_fft
+    hann = 0.5 - 0.5 * np.cos(angles)
+    synthesis = hann / (hann**2 + np.roll(hann, -half) ** 2)
+    turns = np.exp(-1j * angles[:half])
+    return AudioTables(
+        n_fft=audio.n_fft,
+        bins=audio.bins,
+        fft_bits=bits,
+        fraction_bits=fraction_bits(audio.n_fft),
+        # Both windows are symmetric about n_fft / 2: half of them is enough.
+        analysis_window=_fixed_point(hann[: half + 1], 31),
+        synthesis_window=_fixed_point(synthesis[: half + 1], 30),
+        twiddles=_fixed_point(np.stack([turns.real, turns.imag], axis=1), 31),
+        bit_reversal=np.array([int(f"{i:0{bits}b}"[::-1], 2) for i in range(half)]),
+        thresholds=feature_thresholds(audio, feature_scale, feature_zero_point),
+    )

@@ -1,0 +1,64 @@
+"""Small networks that every folder's tests share."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from dyncp.preset import Preset, parse_preset
+
+TINY: dict[str, Any] = {
+    "audio": {
+        "sample_rate": 16000,
+        "n_fft": 64,
+        "hop": 32,
+        "bins": 33,
+        "compression": 0.3,
+        "epsilon": 1e-5,
+    },
+    "network": {"channels": 16, "hidden": 32, "stacks": 1, "dilations": [1, 2]},
+    "gate": {"site": "output", "group": 1, "hidden": 4, "pool_frames": 5, "utilisation": 0.25},
+    "training": {
+        "seed": 1,
+        "steps": 6,
+        "batch": 2,
+        "crop_seconds": 0.5,
+        "learning_rate": 1e-3,
+        "final_learning_rate": 1e-5,
+        "utilisation_weight": 1.0,
+        "utilisation_ramp_steps": 2,
+        "validate_every": 3,
+    },
+}
+
+
+def tiny_values(**gate: Any) -> dict[str, Any]:
+    """The tiny preset's values with some gate settings changed."""
+    values = copy.deepcopy(TINY)
+    values["gate"].update(gate)
+    return values
+
+
+def tiny_preset(site: str | None = "output", group: int = 1, pool_frames: int = 5) -> Preset:
+    """A two-block network of 16/32 channels; ``site`` None for one without gates."""
+    values = tiny_values(site=site, group=group, pool_frames=pool_frames)
+    name = f"tiny-{site}-{group}-{pool_frames}"
+    if site is None:
+        del values["gate"]
+        name = "tiny-static"
+    return parse_preset(name, values, source=name)
+
+
+@pytest.fixture(
+    params=[
+        ("output", 1, 5), ("output", 4, 1), ("output", 8, 5),
+        ("hidden", 1, 1), ("hidden", 4, 5), ("hidden", 8, 5), (None, 1, 1),
+    ],
+    ids=lambda p: "static" if p[0] is None else f"{p[0]}-x{p[1]}-pool{p[2]}",
+)  # fmt: skip
+def any_tiny_preset(request: pytest.FixtureRequest) -> Preset:
+    """Every gate site and group size, with and without a moving average, and no gate."""
+    site, group, pool_frames = request.param
+    return tiny_preset(site, group, pool_frames)

@@ -1,0 +1,72 @@
+"""Mixtures must be what they are labelled as, and test speakers must be new."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dyncp.data import mixtures, noise, speech
+from dyncp.metrics import si_sdr
+from tests.conftest import tiny_preset
+
+RATE = 16000
+
+
+@pytest.fixture(scope="module")
+def source() -> mixtures.MixtureSource:
+    return mixtures.MixtureSource(RATE, "validation")
+
+
+def test_no_voice_is_in_two_splits() -> None:
+    variants = [speaker.variant for split in speech.SPLITS for speaker in speech.speakers(split)]
+    assert len(variants) == len(set(variants))
+    assert len(speech.speakers("train")) >= 40
+
+
+def test_held_out_noise_is_only_in_the_test_split() -> None:
+    for split in ("train", "validation"):
+        assert not set(mixtures.noise_classes(split)) & set(noise.HELD_OUT)
+    assert set(noise.HELD_OUT) < set(mixtures.noise_classes("test"))
+
+
+@pytest.mark.parametrize("kind", sorted(noise.NOISES))
+def test_noise_is_seeded_finite_and_of_unit_power(kind: str) -> None:
+    first, again, other = (
+        noise.make_noise(kind, np.random.default_rng(seed), 16000, RATE) for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert np.isfinite(first).all()
+    assert np.mean(first**2) == pytest.approx(1.0, rel=1e-3)
+
+
+def test_a_mixture_has_the_snr_it_says(source: mixtures.MixtureSource) -> None:
+    mixture = source.mix(np.random.default_rng(1), 4.0, noise="white", snr=3.0, level=-30.0)
+    residue = mixture.noisy - mixture.clean
+    level = mixtures.active_level(mixture.clean)
+    assert 20 * np.log10(level) == pytest.approx(-30.0, abs=0.05)
+    assert 20 * np.log10(level / np.sqrt(np.mean(residue**2))) == pytest.approx(3.0, abs=0.05)
+
+
+def test_a_batch_depends_on_its_seed_alone(source: mixtures.MixtureSource) -> None:
+    first, again = (source.batch((4, 2), 3, 1.0) for _ in range(2))
+    for a, b in zip(first, again, strict=True):
+        np.testing.assert_array_equal(a.noisy, b.noisy)
+    assert np.abs(source.batch((4, 3), 1, 1.0)[0].noisy - first[0].noisy).max() > 0
+
+
+def test_voice_activity_finds_the_speech() -> None:
+    settings = tiny_preset().audio
+    clean = np.zeros(320, np.float32)
+    clean[128:224] = 0.1
+    active = mixtures.voice_activity(settings, clean)
+    # Frame t covers the samples of hops t - 1 and t, here 32 each.
+    assert active.tolist() == [False] * 4 + [True] * 4 + [False] * 2
+    assert not mixtures.voice_activity(settings, np.zeros(320)).any()
+
+
+def test_si_sdr_of_known_noise() -> None:
+    rng = np.random.default_rng(1)
+    clean, error = rng.standard_normal((2, 100000))
+    assert si_sdr(2 * (clean + 0.1 * error), clean) == pytest.approx(20.0, abs=0.1)
+    assert np.isnan(si_sdr(clean, np.zeros(100000)))

@@ -1,0 +1,72 @@
+"""A typing error in a preset must be named, not train the wrong network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dyncp.errors import UserError
+from dyncp.preset import load_preset, parse_preset, preset_names
+from tests.conftest import TINY, tiny_values
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_presets_that_ship_are_valid(name: str) -> None:
+    preset = load_preset(name)
+    assert parse_preset(name, preset.to_dict(), "round trip") == preset
+
+
+def test_unknown_preset_lists_those_there_are() -> None:
+    with pytest.raises(UserError, match=r"unknown preset 'papr'.*paper"):
+        load_preset("papr")
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        ("gate", "site", "middle", r"\[gate\] site must be one of output, hidden"),
+        ("gate", "group", 3, "group must be 1, 4 or 8"),
+        ("gate", "goup", 8, "unknown key 'goup'"),
+        ("gate", "utilisation", True, r"utilisation must be a number"),
+        ("network", "channels", "128", "channels must be an integer"),
+        ("network", "channels", 20.0, "channels must be an integer"),
+        ("network", "dilations", [], "dilations must be a list"),
+        ("network", "dilations", [1, 0], "dilations must lie"),
+        ("audio", "hop", 128, "hop must be half"),
+        ("audio", "n_fft", 100, "power of two"),
+        ("audio", "bins", 30, "bins must be 33, or 32"),
+    ],
+)
+def test_a_wrong_key_is_named(section: str, key: str, value: object, message: str) -> None:
+    values = tiny_values()
+    values[section][key] = value
+    with pytest.raises(UserError, match=message):
+        parse_preset("tiny", values, "tiny.toml")
+
+
+@pytest.mark.parametrize("section", [s for s in TINY if s != "gate"])
+def test_a_missing_section_or_key_is_named(section: str) -> None:
+    values = tiny_values()
+    key = next(iter(values[section]))
+    del values[section][key]
+    with pytest.raises(UserError, match=rf"\[{section}\] lacks the key '{key}'"):
+        parse_preset("tiny", values, "tiny.toml")
+    del values[section]
+    with pytest.raises(UserError, match=rf"section \[{section}\] is missing"):
+        parse_preset("tiny", values, "tiny.toml")
+
+
+def test_a_group_must_divide_the_gated_channels() -> None:
+    values = tiny_values(group=8)
+    values["network"]["channels"] = 12
+    with pytest.raises(UserError, match="group 8 does not divide the 12 gated channels"):
+        parse_preset("tiny", values, "tiny.toml")
+
+
+def test_broken_toml_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text("[audio\n")
+    with pytest.raises(UserError, match="not valid TOML") as error:
+        load_preset(str(path))
+    assert "\n" not in str(error.value)

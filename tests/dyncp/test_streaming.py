@@ -1,0 +1,86 @@
+"""The deployed form must be the trained network, or every later proof proves the wrong thing."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from dyncp.network import GatedConvFSENet, moving_average
+from dyncp.preset import Preset
+from dyncp.state import StateRings, input_shapes, output_shapes
+from dyncp.streaming import StreamingNet
+
+
+def network_with_statistics(preset: Preset, seed: int = 0) -> GatedConvFSENet:
+    """A random network whose batch norms are not the identity."""
+    torch.manual_seed(seed)
+    network = GatedConvFSENet(preset)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias, std=0.2)
+            torch.nn.init.normal_(module.running_mean, std=0.2)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
+    for block in network.blocks:
+        if block.gate is not None:
+            # About half open, so that both sides of every gate are tested.
+            torch.nn.init.normal_(block.gate.score.bias, std=0.1)
+    return network.eval()
+
+
+@torch.no_grad()
+def test_streaming_equals_whole_sequence(any_tiny_preset: Preset) -> None:
+    preset = any_tiny_preset
+    network = network_with_statistics(preset)
+    features = torch.rand(1, preset.audio.bins, 40) * 3
+    mask, logits = network(features)
+    streaming = StreamingNet(network)
+    rings = StateRings(preset, dict.fromkeys(input_shapes(preset), 0.0), np.float32)
+    for frame in range(features.shape[2]):
+        states = [torch.from_numpy(s) for s in rings.inputs().values()]
+        x = features[:, :, frame].reshape(1, -1, 1, 1)
+        values = streaming(x, *states)
+        named = {k: v.numpy() for k, v in zip(output_shapes(preset), values, strict=True)}
+        for name, shape in output_shapes(preset).items():
+            assert named[name].shape == shape
+        rings.push(named)
+        np.testing.assert_allclose(
+            named["mask"].ravel(), mask[0, :, frame].numpy(), rtol=0, atol=2e-6
+        )
+        for block, scores in enumerate(logits):
+            np.testing.assert_allclose(
+                named[f"gate{block}_logits"].ravel(), scores[0, :, frame], rtol=0, atol=2e-5
+            )
+
+
+@torch.no_grad()
+def test_gates_close_channels(any_tiny_preset: Preset) -> None:
+    """With all gates shut the blocks add nothing but their residual."""
+    network = network_with_statistics(any_tiny_preset)
+    features = torch.rand(1, any_tiny_preset.audio.bins, 10)
+    if any_tiny_preset.gate is None:
+        assert network(features).logits == []
+        return
+    for block in network.blocks:
+        torch.nn.init.constant_(block.gate.score.bias, -1e3)
+        torch.nn.init.zeros_(block.down.bias)
+        torch.nn.init.zeros_(block.depthwise_norm.bias)
+    front = torch.relu(network.front(features.unsqueeze(3)))
+    expected = torch.sigmoid(network.back(front)).squeeze(3)
+    torch.testing.assert_close(network(features).mask, expected)
+
+
+def test_moving_average_counts_silence_before_the_start() -> None:
+    x = torch.arange(1.0, 7.0).reshape(1, 1, 6, 1)
+    averaged = moving_average(x, 3).ravel()
+    torch.testing.assert_close(averaged, torch.tensor([1.0, 3.0, 6.0, 9.0, 12.0, 15.0]) / 3)
+
+
+def test_gate_gets_a_gradient(any_tiny_preset: Preset) -> None:
+    """Without the surrogate, gates would never learn."""
+    if any_tiny_preset.gate is None:
+        return
+    network = GatedConvFSENet(any_tiny_preset)
+    network(torch.rand(2, any_tiny_preset.audio.bins, 12)).mask.sum().backward()
+    for block in network.blocks:
+        assert block.gate.score.weight.grad.abs().sum() > 0
