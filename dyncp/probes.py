@@ -20,6 +20,8 @@ from dyncp.network import GatedConvFSENet
 _MINIMUM_STD = 0.005
 _TIKHONOV = 0.01
 _STREAM_SECONDS = 30.0
+STREAM_PAUSE = 1.5
+"""Mean pause between sentences, in s: about a third of a labelled stream is not speech."""
 
 
 def labelled_gates(
@@ -31,7 +33,7 @@ def labelled_gates(
     rng = np.random.default_rng([17, seed])
     gates, active = [], []
     for _ in range(max(1, round(minutes * 60 / _STREAM_SECONDS))):
-        mixture = source.mix(rng, _STREAM_SECONDS)
+        mixture = source.mix(rng, _STREAM_SECONDS, pause=STREAM_PAUSE)
         frames = enhance(network, mixture.noisy).gates
         gates.append(frames.reshape(len(frames), -1))
         active.append(voice_activity(preset.audio, mixture.clean))

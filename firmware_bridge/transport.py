@@ -11,11 +11,12 @@ from urllib.parse import urlsplit
 
 import serial
 
-from firmware_bridge.errors import LinkError, TransportClosed
+from firmware_bridge.errors import LinkError, LinkTimeout, TransportClosed
 
 _READ_SIZE = 65536
 _POLL_SECONDS = 0.05
 _CONNECT_SECONDS = 5.0
+_WRITE_SECONDS = 10.0
 
 
 class Deadline:
@@ -74,7 +75,8 @@ class SocketTransport:
         view = memoryview(data)
         try:
             while view:
-                select.select([], [self._socket], [])
+                if not select.select([], [self._socket], [], _WRITE_SECONDS)[1]:
+                    raise LinkTimeout(f"{self.name} took no bytes for {_WRITE_SECONDS:g} s")
                 view = view[self._socket.send(view) :]
         except OSError as error:
             raise self._closed(error) from error
@@ -93,6 +95,7 @@ class SerialTransport:
         self.name = name
         self._port = port
         self._port.timeout = _POLL_SECONDS
+        self._port.write_timeout = _WRITE_SECONDS
 
     def read(self, seconds: float) -> bytes:
         deadline = Deadline(seconds)

@@ -1,1 +1,1 @@
-"""From a float checkpoint to every integer of the deployed network, and the model that runs them."""
+"""From a float checkpoint to every integer of the deployed network, and the integer model."""

@@ -135,9 +135,7 @@ class Addition:
         zero_first, zero_second, zero_output = self.zero_points
         total = multiply_by_quantized_multiplier(
             (first - zero_first) << ADD_LEFT_SHIFT, *self.first
-        ) + multiply_by_quantized_multiplier(
-            (second - zero_second) << ADD_LEFT_SHIFT, *self.second
-        )
+        ) + multiply_by_quantized_multiplier((second - zero_second) << ADD_LEFT_SHIFT, *self.second)
         scaled = multiply_by_quantized_multiplier(total, *self.output)
         return np.clip(scaled + zero_output, INT8_MIN, INT8_MAX)
 

@@ -75,8 +75,7 @@ def check_logit_scale(name: str, scale: float) -> None:
 def _require_array(name: str, array: NDArray, kind: type, shape: tuple[int, ...]) -> None:
     if array.dtype != kind or array.shape != shape:
         raise UserError(
-            f"{name} is {array.dtype} {list(array.shape)}, expected "
-            f"{np.dtype(kind)} {list(shape)}"
+            f"{name} is {array.dtype} {list(array.shape)}, expected {np.dtype(kind)} {list(shape)}"
         )
 
 

@@ -111,14 +111,16 @@ class MixtureSource:
         noise: str | None = None,
         snr: float | None = None,
         level: float | None = None,
+        pause: float = 0.6,
     ) -> Mixture:
         """One mixture; what is not given is drawn.
 
         ``snr`` in dB over active speech (drawn from -5..15), ``level`` the RMS of
-        active speech in dB below full scale (drawn from -38..-18).
+        active speech in dB of full scale (drawn from -38..-18), ``pause`` the mean
+        silence between sentences in seconds.
         """
         samples = int(seconds * self.sample_rate)
-        clean = self._talk(rng, samples, pause=0.6)
+        clean = self._talk(rng, samples, pause)
         kinds = noise_classes(self.split)
         kind = noise or str(kinds[rng.integers(len(kinds))])
         snr = float(rng.uniform(-5, 15)) if snr is None else snr

@@ -1,0 +1,80 @@
+"""The ``sluice`` metadata entry of a .tflite: gates, states, probes, identity."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from dyncp.preset import DEPTHWISE_KERNEL, Preset
+from dyncp.state import has_pool_state
+from quantize.model import QuantizedModel
+
+ENTRY = "sluice"
+FORMAT = 1
+
+
+def describe(model: QuantizedModel) -> dict[str, Any]:
+    """What the entry says of ``model``, as docs/contracts.md lays it out."""
+    preset = model.preset
+    return {
+        "format": FORMAT,
+        "model_hash": model.model_hash,
+        "preset": {"name": preset.name, **preset.architecture()},
+        "gates": gate_entries(preset),
+        "states": state_entries(preset),
+        "probes": [
+            {
+                "name": probe.name,
+                "weights": probe.weights.tolist(),
+                "bias": probe.bias,
+                "scale": probe.scale,
+            }
+            for probe in model.probes
+        ],
+    }
+
+
+def gate_entries(preset: Preset) -> list[dict[str, Any]]:
+    """Per block: which logits, and which channels of which layers they close."""
+    if preset.gate is None:
+        return []
+    entries = []
+    for block in range(preset.blocks):
+        closed = [("down", "output")]
+        if preset.gate.site == "hidden":
+            closed = [("up", "output"), ("depthwise", "channel"), ("down", "input")]
+        entries.append(
+            {
+                "logits": f"gate{block}_logits",
+                "site": preset.gate.site,
+                "group": preset.gate.group,
+                "channels": preset.gated_channels,
+                "closes": [
+                    {"layer": f"block{block}.{role}", "axis": axis} for role, axis in closed
+                ],
+            }
+        )
+    return entries
+
+
+def state_entries(preset: Preset) -> list[dict[str, Any]]:
+    """Per state input: the output that feeds it, and how many frames ago each tap was given."""
+    entries = []
+    for block, dilation in enumerate(preset.network.block_dilations):
+        reads = [dilation * ago for ago in range(DEPTHWISE_KERNEL - 1, 0, -1)]
+        entries.append(
+            {"input": f"taps{block}_in", "output": f"taps{block}_out", "reads": reads}
+        )
+    if has_pool_state(preset):
+        assert preset.gate
+        reads = list(range(preset.gate.pool_frames - 1, 0, -1))
+        entries += [
+            {"input": f"pool{block}_in", "output": f"pool{block}_out", "reads": reads}
+            for block in range(preset.blocks)
+        ]
+    return entries
+
+
+def encode(entry: dict[str, Any]) -> bytes:
+    """The entry's bytes; equal entries give equal bytes."""
+    return json.dumps(entry, separators=(",", ":")).encode("utf-8")

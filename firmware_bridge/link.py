@@ -1,0 +1,248 @@
+"""Requests over a transport, so that each is executed once and answered intact.
+
+A request keeps its sequence number when it is sent again; the board answers a
+number that it has seen from the reply that it kept. As many requests may be
+unanswered as the board's greeting gives credit for.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from firmware_bridge import messages
+from firmware_bridge.errors import (
+    BoardFault,
+    BoardRestarted,
+    LinkError,
+    LinkTimeout,
+    RequestRefused,
+    VersionMismatch,
+)
+from firmware_bridge.framing import (
+    DELIMITER,
+    PROTOCOL_VERSION,
+    Damaged,
+    Frame,
+    Receiver,
+    encode,
+)
+from firmware_bridge.messages import ERROR, REPLY, BoardError, ErrorCode, MessageType, Request
+from firmware_bridge.transport import Deadline, Transport
+
+MAX_PAYLOAD = 16384
+"""The longest payload that any board may use."""
+HELLO_SECONDS = 0.25
+
+
+@dataclass
+class LinkCounts:
+    """What this end has seen: frames sent, sent again, and replies that came damaged."""
+
+    sent: int = 0
+    repeated: int = 0
+    damaged: int = 0
+    timeouts: int = 0
+
+
+@dataclass
+class _Pending:
+    """A request that has been sent; ``reply`` once it is answered."""
+
+    request: Request
+    sequence: int
+    wire: bytes
+    reply: Frame | None = None
+
+
+class Link:
+    """One board's end of the wire.
+
+    ``reply_seconds``: how long to wait before a request is sent again.
+    ``attempts``: how often it is sent without any answer before
+    :class:`LinkTimeout`.
+    """
+
+    def __init__(
+        self, transport: Transport, reply_seconds: float = 1.0, attempts: int = 8
+    ) -> None:
+        self.counts = LinkCounts()
+        self._transport = transport
+        self._reply_seconds = reply_seconds
+        self._attempts = attempts
+        self._receiver = Receiver(MAX_PAYLOAD)
+        self._greeting: messages.Greeting | None = None
+        self._next_sequence = 0
+
+    def greet(self, deadline: Deadline) -> messages.Greeting:
+        """Begin a session: whatever went before on the wire is forgotten.
+
+        Raises :class:`LinkTimeout` if nothing answers by ``deadline`` and
+        :class:`VersionMismatch` if it speaks another protocol.
+        """
+        self._greeting = None
+        # Only the reply that repeats this number opens the session, so replies
+        # to somebody before us are never taken for ours.
+        nonce = secrets.randbits(32)
+        hello = encode(Frame(MessageType.HELLO, 0, messages.hello(nonce).payload))
+        while not deadline.expired():
+            self._transport.write(DELIMITER + hello)
+            attempt = Deadline(min(HELLO_SECONDS, deadline.remaining()))
+            while not attempt.expired():
+                for event in self._receive(attempt.remaining()):
+                    greeting = _as_greeting(event)
+                    if greeting is not None and greeting.nonce == nonce:
+                        self._greeting = greeting
+                        self._next_sequence = 1
+                        return greeting
+        raise LinkTimeout(
+            f"nothing on {self._transport.name} answered within {deadline.seconds:g} s; check "
+            "that it is the right port and that the board runs this project's firmware"
+        )
+
+    def ask(self, request: Request) -> bytes:
+        """Send one request and give its reply's payload."""
+        return next(iter(self.exchange([request])))
+
+    def exchange(
+        self, requests: Iterable[Request], in_flight: int | None = None
+    ) -> Iterator[bytes]:
+        """Send ``requests`` and give the replies' payloads, in order.
+
+        At most ``in_flight`` requests are unanswered at a time, and never more
+        than the board has credit for. A caller that stops half-way, or meets an
+        error, must greet again.
+        """
+        if self._greeting is None:
+            raise LinkError(f"the session on {self._transport.name} is not open; greet first")
+        greeting = self._greeting
+        window = min(in_flight or greeting.window, greeting.window)
+        pending: deque[_Pending] = deque()
+        finished = False
+        try:
+            for request in requests:
+                entry = self._number(request, greeting.max_payload)
+                while pending and (
+                    len(pending) >= window
+                    or sum(len(one.wire) for one in [*pending, entry]) > greeting.receive_bytes
+                ):
+                    yield self._oldest_reply(pending)
+                pending.append(entry)
+                self.counts.sent += 1
+                self._transport.write(entry.wire)
+            while pending:
+                reply = self._oldest_reply(pending)
+                finished = not pending
+                yield reply
+            finished = True
+        finally:
+            if not finished:
+                self._greeting = None
+
+    def _number(self, request: Request, max_payload: int) -> _Pending:
+        if len(request.payload) > max_payload:
+            raise LinkError(
+                f"a {request.type.name} of {len(request.payload)} bytes is longer than the "
+                f"{max_payload} that the board takes"
+            )
+        sequence = self._next_sequence
+        self._next_sequence = (sequence + 1) % 65536
+        wire = encode(Frame(request.type, sequence, request.payload))
+        return _Pending(request, sequence, wire)
+
+    def _oldest_reply(self, pending: deque[_Pending]) -> bytes:
+        deadline = Deadline(self._reply_seconds)
+        attempts = 1
+        while pending[0].reply is None:
+            events = self._receive(deadline.remaining())
+            outcomes = [self._take(event, pending) for event in events]
+            if "progress" in outcomes:
+                attempts = 1
+                deadline = Deadline(self._reply_seconds)
+            late = deadline.expired()
+            if not late and "missing" not in outcomes:
+                continue
+            self.counts.timeouts += late
+            if attempts == self._attempts:
+                raise LinkTimeout(
+                    f"{self._transport.name} gave no intact reply to a "
+                    f"{pending[0].request.type.name} that was sent {attempts} times"
+                )
+            attempts += 1
+            self._repeat(pending)
+            deadline = Deadline(self._reply_seconds)
+        entry = pending.popleft()
+        assert entry.reply is not None
+        return _payload(entry.request, entry.reply)
+
+    def _repeat(self, pending: deque[_Pending]) -> None:
+        unanswered = [entry for entry in pending if entry.reply is None]
+        self.counts.repeated += len(unanswered)
+        # The delimiter ends whatever the first time left half said.
+        self._transport.write(DELIMITER + b"".join(entry.wire for entry in unanswered))
+
+    def _receive(self, seconds: float) -> list[Frame | Damaged]:
+        events = self._receiver.feed(self._transport.read(seconds))
+        for event in events:
+            if isinstance(event, Damaged):
+                self.counts.damaged += 1
+            elif event.version != PROTOCOL_VERSION:
+                raise VersionMismatch(
+                    f"the board on {self._transport.name} speaks version {event.version} of the "
+                    f"protocol, this program version {PROTOCOL_VERSION}; flash firmware built "
+                    "from these sources"
+                )
+            elif event.type == ERROR:
+                error = messages.parse_error(event.payload)
+                if error.code == ErrorCode.FAULT:
+                    raise BoardFault(
+                        f"the board's processor faulted at 0x{error.detail & 0xFFFFFFFF:08x} and "
+                        "stopped; `arm-none-eabi-addr2line -e firmware.elf ADDRESS` tells where"
+                    )
+        return events
+
+    def _take(self, event: Frame | Damaged, pending: deque[_Pending]) -> str:
+        """File a reply. Gives "progress", "missing" (send again) or "" (nothing to do)."""
+        unanswered = {entry.sequence: entry for entry in pending if entry.reply is None}
+        if isinstance(event, Damaged):
+            return "missing"
+        if event.type == ERROR:
+            code = messages.parse_error(event.payload).code
+            if code in (ErrorCode.DAMAGED, ErrorCode.SEQUENCE):
+                return "missing" if event.sequence in unanswered else ""
+        if event.sequence not in unanswered:
+            return ""  # the answer to a repetition whose first answer came after all
+        unanswered[event.sequence].reply = event
+        return "progress"
+
+
+def _as_greeting(event: Frame | Damaged) -> messages.Greeting | None:
+    if isinstance(event, Frame) and event.type == MessageType.HELLO | REPLY:
+        return messages.parse_greeting(event.payload)
+    return None
+
+
+def _payload(request: Request, reply: Frame) -> bytes:
+    if reply.type == request.type | REPLY:
+        return reply.payload
+    if reply.type == ERROR:
+        raise _refusal(request, messages.parse_error(reply.payload))
+    raise messages.MalformedReply(
+        f"a {request.type.name} was answered by message type 0x{reply.type:02x}; "
+        "rebuild the firmware from these sources"
+    )
+
+
+def _refusal(request: Request, error: BoardError) -> LinkError:
+    if error.code == ErrorCode.GREETING:
+        return BoardRestarted(
+            "the board restarted during the session and has lost its state; start again"
+        )
+    known = error.code in iter(ErrorCode)
+    name = ErrorCode(error.code).name if known else str(error.code)
+    return RequestRefused(
+        f"the board refused a {request.type.name}: {name}, detail {error.detail} "
+        "(docs/protocol.md explains the codes)"
+    )
