@@ -11,6 +11,7 @@ import secrets
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from enum import Enum
 
 from firmware_bridge import messages
 from firmware_bridge.errors import (
@@ -47,6 +48,15 @@ class LinkCounts:
     timeouts: int = 0
 
 
+class _Outcome(Enum):
+    """What a frame from the board means for the requests sent."""
+
+    ANSWERED = 1
+    MISSING = 2
+    """A request or a reply is lost: send again."""
+    NOTHING = 3
+
+
 @dataclass
 class _Pending:
     """A request that has been sent; ``reply`` once it is answered."""
@@ -75,6 +85,7 @@ class Link:
         self._receiver = Receiver(MAX_PAYLOAD)
         self._greeting: messages.Greeting | None = None
         self._next_sequence = 0
+        self._busy = False
 
     def greet(self, deadline: Deadline) -> messages.Greeting:
         """Begin a session: whatever went before on the wire is forgotten.
@@ -104,7 +115,7 @@ class Link:
 
     def ask(self, request: Request) -> bytes:
         """Send one request and give its reply's payload."""
-        return next(iter(self.exchange([request])))
+        return list(self.exchange([request]))[0]
 
     def exchange(
         self, requests: Iterable[Request], in_flight: int | None = None
@@ -112,57 +123,57 @@ class Link:
         """Send ``requests`` and give the replies' payloads, in order.
 
         At most ``in_flight`` requests are unanswered at a time, and never more
-        than the board has credit for. A caller that stops half-way, or meets an
-        error, must greet again.
+        than the board has credit for. One exchange at a time; whoever leaves
+        requests unanswered, by an error or by stopping half-way, must greet again.
         """
-        if self._greeting is None:
-            raise LinkError(f"the session on {self._transport.name} is not open; greet first")
         greeting = self._greeting
+        if greeting is None or self._busy:
+            state = "is in the middle of an exchange" if self._busy else "is not open; greet first"
+            raise LinkError(f"the session on {self._transport.name} {state}")
         window = min(in_flight or greeting.window, greeting.window)
         pending: deque[_Pending] = deque()
-        finished = False
+        self._busy = True
         try:
             for request in requests:
-                entry = self._number(request, greeting.max_payload)
+                entry = self._prepare(request, greeting.max_payload)
                 while pending and (
                     len(pending) >= window
                     or sum(len(one.wire) for one in [*pending, entry]) > greeting.receive_bytes
                 ):
                     yield self._oldest_reply(pending)
-                pending.append(entry)
+                self._next_sequence = (entry.sequence + 1) % 65536
                 self.counts.sent += 1
+                pending.append(entry)
                 self._transport.write(entry.wire)
             while pending:
-                reply = self._oldest_reply(pending)
-                finished = not pending
-                yield reply
-            finished = True
+                yield self._oldest_reply(pending)
         finally:
-            if not finished:
+            self._busy = False
+            if pending:
                 self._greeting = None
 
-    def _number(self, request: Request, max_payload: int) -> _Pending:
+    def _prepare(self, request: Request, max_payload: int) -> _Pending:
         if len(request.payload) > max_payload:
             raise LinkError(
                 f"a {request.type.name} of {len(request.payload)} bytes is longer than the "
                 f"{max_payload} that the board takes"
             )
         sequence = self._next_sequence
-        self._next_sequence = (sequence + 1) % 65536
-        wire = encode(Frame(request.type, sequence, request.payload))
-        return _Pending(request, sequence, wire)
+        return _Pending(
+            request, sequence, encode(Frame(request.type, sequence, request.payload))
+        )
 
     def _oldest_reply(self, pending: deque[_Pending]) -> bytes:
         deadline = Deadline(self._reply_seconds)
         attempts = 1
         while pending[0].reply is None:
             events = self._receive(deadline.remaining())
-            outcomes = [self._take(event, pending) for event in events]
-            if "progress" in outcomes:
+            outcomes = {self._take(event, pending) for event in events}
+            if _Outcome.ANSWERED in outcomes:
                 attempts = 1
                 deadline = Deadline(self._reply_seconds)
             late = deadline.expired()
-            if not late and "missing" not in outcomes:
+            if not late and _Outcome.MISSING not in outcomes:
                 continue
             self.counts.timeouts += late
             if attempts == self._attempts:
@@ -179,6 +190,8 @@ class Link:
 
     def _repeat(self, pending: deque[_Pending]) -> None:
         unanswered = [entry for entry in pending if entry.reply is None]
+        if not unanswered:
+            return
         self.counts.repeated += len(unanswered)
         # The delimiter ends whatever the first time left half said.
         self._transport.write(DELIMITER + b"".join(entry.wire for entry in unanswered))
@@ -203,19 +216,19 @@ class Link:
                     )
         return events
 
-    def _take(self, event: Frame | Damaged, pending: deque[_Pending]) -> str:
-        """File a reply. Gives "progress", "missing" (send again) or "" (nothing to do)."""
+    def _take(self, event: Frame | Damaged, pending: deque[_Pending]) -> _Outcome:
         unanswered = {entry.sequence: entry for entry in pending if entry.reply is None}
         if isinstance(event, Damaged):
-            return "missing"
+            return _Outcome.MISSING
+        if event.sequence not in unanswered:
+            # The answer to a repetition whose first answer came after all.
+            return _Outcome.NOTHING
         if event.type == ERROR:
             code = messages.parse_error(event.payload).code
             if code in (ErrorCode.DAMAGED, ErrorCode.SEQUENCE):
-                return "missing" if event.sequence in unanswered else ""
-        if event.sequence not in unanswered:
-            return ""  # the answer to a repetition whose first answer came after all
+                return _Outcome.MISSING
         unanswered[event.sequence].reply = event
-        return "progress"
+        return _Outcome.ANSWERED
 
 
 def _as_greeting(event: Frame | Damaged) -> messages.Greeting | None:

@@ -1,0 +1,156 @@
+"""A board as Python sees it: reset it, give it hops or frames, ask what it counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_bridge import messages
+from firmware_bridge.errors import WrongFirmware
+from firmware_bridge.link import Link, LinkCounts
+from firmware_bridge.messages import (
+    Described,
+    Description,
+    FrameResult,
+    Greeting,
+    LayerCounters,
+    MessageType,
+    Request,
+    Stats,
+)
+from firmware_bridge.transport import Deadline, Transport
+
+CONNECT_SECONDS = 10.0
+
+
+class Board:
+    """An open session with a board. Closes its transport; use it with ``with``.
+
+    Every error of the link is a :class:`firmware_bridge.errors.LinkError`.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        connect_seconds: float = CONNECT_SECONDS,
+        reply_seconds: float = 1.0,
+        attempts: int = 8,
+        build_id: str | None = None,
+        model_hash: str | None = None,
+    ) -> None:
+        """Greet the board and learn what it runs.
+
+        With ``build_id`` or ``model_hash`` (hex), raises :class:`WrongFirmware`
+        if the board runs another.
+        """
+        self._transport = transport
+        self._link = Link(transport, reply_seconds, attempts)
+        try:
+            self.greeting = self._link.greet(Deadline(connect_seconds))
+            _expect(transport.name, "build", self.greeting.build_id, build_id)
+            _expect(transport.name, "model", self.greeting.model_hash, model_hash)
+            self.tensors_described = self._describe(Described.TENSORS, self.greeting.tensors)
+            self.layer_names = self._names(Described.LAYERS, self.greeting.layers)
+            self.probe_names = self._names(Described.PROBES, self.greeting.probes)
+        except BaseException:
+            transport.close()
+            raise
+
+    def __enter__(self) -> Board:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._transport.close()
+
+    @property
+    def link_counts(self) -> LinkCounts:
+        """What this end of the link has sent, repeated and found damaged."""
+        return self._link.counts
+
+    def reset(self) -> None:
+        """Back to a cold start: silence and zero activation."""
+        self._link.ask(Request(MessageType.RESET))
+
+    def process_hop(self, pcm: NDArray[np.int16]) -> FrameResult:
+        """Enhance one hop, int16 ``[hop]``; the result's ``pcm`` is the hop before's."""
+        return list(self.process_hops([pcm]))[0]
+
+    def process_hops(
+        self, hops: Iterable[NDArray[np.int16]], in_flight: int | None = None
+    ) -> Iterator[FrameResult]:
+        """Enhance hops one after the other; see :meth:`Link.exchange` for ``in_flight``.
+
+        With more than one in flight, a hop arrives while the one before is
+        processed, and its ticks count the interrupts that receive it.
+        """
+        requests = (messages.hop(pcm) for pcm in hops)
+        for payload in self._link.exchange(requests, in_flight):
+            yield messages.parse_result(payload, self.greeting, with_pcm=True)
+
+    def process_frame(self, features: NDArray[np.int8]) -> FrameResult:
+        """Run the network alone on int8 features ``[bins]``."""
+        payload = self._link.ask(messages.frame(features))
+        return messages.parse_result(payload, self.greeting, with_pcm=False)
+
+    def tensors(self) -> dict[str, NDArray[np.int8]]:
+        """Every output tensor of the last frame, by name, int8 ``[channels]``."""
+        step = self.greeting.max_payload - 4
+        offsets = range(0, self.greeting.tensor_bytes, step)
+        replies = self._link.exchange(messages.tensors(offset) for offset in offsets)
+        data = b"".join(
+            messages.parse_tensors(reply, offset)
+            for reply, offset in zip(replies, offsets, strict=True)
+        )
+        sizes = [tensor.channels for tensor in self.tensors_described]
+        if len(data) != sum(sizes):
+            raise messages.MalformedReply(
+                f"the board sent {len(data)} bytes of tensors, not the {sum(sizes)} it announced"
+            )
+        parts = np.split(np.frombuffer(data, np.int8).copy(), np.cumsum(sizes)[:-1])
+        names = [tensor.name for tensor in self.tensors_described]
+        return dict(zip(names, parts, strict=True))
+
+    def layers(self) -> list[LayerCounters]:
+        """Counters of every layer in the last frame, front to back."""
+        counted: list[tuple[int, int, int]] = []
+        while len(counted) < self.greeting.layers:
+            payload = self._link.ask(messages.layers(len(counted)))
+            counted += messages.parse_layers(payload, len(counted))
+        return [
+            LayerCounters(name, *counters)
+            for name, counters in zip(self.layer_names, counted, strict=True)
+        ]
+
+    def stats(self) -> Stats:
+        """Stack and link counters since the board started."""
+        return messages.parse_stats(self._link.ask(Request(MessageType.STATS)))
+
+    def _describe(self, what: Described, count: int) -> list[Description]:
+        found: list[Description] = []
+        while len(found) < count:
+            payload = self._link.ask(messages.describe(what, len(found)))
+            found += messages.parse_descriptions(payload, len(found))
+        return found
+
+    def _names(self, what: Described, count: int) -> list[str]:
+        return [described.name for described in self._describe(what, count)]
+
+
+def _expect(where: str, what: str, found: str, wanted: str | None) -> None:
+    if wanted is not None and found != wanted:
+        raise WrongFirmware(
+            f"the board on {where} runs {what} {found}, not {wanted}; flash the firmware that "
+            "was built from these sources"
+        )

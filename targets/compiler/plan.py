@@ -1,0 +1,143 @@
+"""What the compiler decides before it writes a line of C. All integers are final."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.compiler.arena import Arena
+from targets.compiler.audio_tables import AudioTables
+
+Site = Literal["none", "output", "hidden"]
+
+
+@dataclass(frozen=True, eq=False)
+class ConvolutionPlan:
+    """A 1x1 or a depthwise convolution.
+
+    ``weights``: int8 ``[outputs, inputs]``; a depthwise has its three taps as
+    inputs, oldest first. ``bias``, ``multiplier``, ``shift``: int32 ``[outputs]``.
+    The output is limited to ``lowest .. 127``.
+    """
+
+    name: str
+    weights: NDArray[np.int8]
+    bias: NDArray[np.int32]
+    multiplier: NDArray[np.int32]
+    shift: NDArray[np.int32]
+    input_zero_point: int
+    output_zero_point: int
+    lowest: int
+
+    @property
+    def outputs(self) -> int:
+        return int(self.weights.shape[0])
+
+    @property
+    def inputs(self) -> int:
+        return int(self.weights.shape[1])
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates a frame with every channel open."""
+        return int(self.weights.size)
+
+
+@dataclass(frozen=True)
+class ResidualSide:
+    """One operand or the sum of an ADD: its factor as multiplier and shift."""
+
+    multiplier: int
+    shift: int
+    zero_point: int
+
+
+@dataclass(frozen=True)
+class ResidualPlan:
+    """An int8 ADD: the block's input, what its branch adds, the sum."""
+
+    x: ResidualSide
+    branch: ResidualSide
+    sum: ResidualSide
+
+
+@dataclass(frozen=True, eq=False)
+class GatePlan:
+    """The gate's own two layers and the frames that it averages (1: none but the present)."""
+
+    squeeze: ConvolutionPlan
+    score: ConvolutionPlan
+    pool_frames: int
+
+
+@dataclass(frozen=True, eq=False)
+class BlockPlan:
+    """One block; ``gate`` is None in a static network."""
+
+    gate: GatePlan | None
+    up: ConvolutionPlan
+    depthwise: ConvolutionPlan
+    down: ConvolutionPlan
+    residual: ResidualPlan
+    dilation: int
+
+    @property
+    def layers(self) -> list[ConvolutionPlan]:
+        """In the order of execution."""
+        own = [self.gate.squeeze, self.gate.score] if self.gate else []
+        return [*own, self.up, self.depthwise, self.down]
+
+
+@dataclass(frozen=True, eq=False)
+class ProbePlan:
+    """``bias`` plus the weights, int16 ``[blocks * gates]``, of the open gates."""
+
+    name: str
+    weights: NDArray[np.int16]
+    bias: int
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkPlan:
+    """The layers and what the gates close. ``group``: channels a gate."""
+
+    front: ConvolutionPlan
+    blocks: Sequence[BlockPlan]
+    back: ConvolutionPlan
+    sigmoid: NDArray[np.int8]
+    site: Site
+    group: int
+
+    @property
+    def layers(self) -> list[ConvolutionPlan]:
+        """Every layer in the order of execution."""
+        inner = [layer for block in self.blocks for layer in block.layers]
+        return [self.front, *inner, self.back]
+
+    @property
+    def gates(self) -> int:
+        """Gates a block; 0 in a static network."""
+        gate = self.blocks[0].gate
+        return gate.score.outputs if gate else 0
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A compiled network: what ``emit`` writes as C.
+
+    ``tensors`` are the names of the outputs, in the signature's order;
+    ``model_hash`` is the hex sha256 of the quantised model.
+    """
+
+    preset: str
+    model_hash: str
+    sample_rate: int
+    network: NetworkPlan
+    probes: tuple[ProbePlan, ...]
+    tensors: tuple[str, ...]
+    audio: AudioTables
+    arena: Arena
