@@ -8,6 +8,7 @@ from typing import Any
 from dyncp.preset import DEPTHWISE_KERNEL, Preset
 from dyncp.state import has_pool_state
 from quantize.model import QuantizedModel
+from quantize.wiring import CLOSED_AXES
 
 ENTRY = "sluice"
 FORMAT = 1
@@ -40,9 +41,6 @@ def gate_entries(preset: Preset) -> list[dict[str, Any]]:
         return []
     entries = []
     for block in range(preset.blocks):
-        closed = [("down", "output")]
-        if preset.gate.site == "hidden":
-            closed = [("up", "output"), ("depthwise", "channel"), ("down", "input")]
         entries.append(
             {
                 "logits": f"gate{block}_logits",
@@ -50,7 +48,8 @@ def gate_entries(preset: Preset) -> list[dict[str, Any]]:
                 "group": preset.gate.group,
                 "channels": preset.gated_channels,
                 "closes": [
-                    {"layer": f"block{block}.{role}", "axis": axis} for role, axis in closed
+                    {"layer": f"block{block}.{role}", "axis": axis}
+                    for role, axis in CLOSED_AXES[preset.gate.site].items()
                 ],
             }
         )
@@ -62,9 +61,7 @@ def state_entries(preset: Preset) -> list[dict[str, Any]]:
     entries = []
     for block, dilation in enumerate(preset.network.block_dilations):
         reads = [dilation * ago for ago in range(DEPTHWISE_KERNEL - 1, 0, -1)]
-        entries.append(
-            {"input": f"taps{block}_in", "output": f"taps{block}_out", "reads": reads}
-        )
+        entries.append({"input": f"taps{block}_in", "output": f"taps{block}_out", "reads": reads})
     if has_pool_state(preset):
         assert preset.gate
         reads = list(range(preset.gate.pool_frames - 1, 0, -1))

@@ -75,9 +75,7 @@ class Link:
     :class:`LinkTimeout`.
     """
 
-    def __init__(
-        self, transport: Transport, reply_seconds: float = 1.0, attempts: int = 8
-    ) -> None:
+    def __init__(self, transport: Transport, reply_seconds: float = 1.0, attempts: int = 8) -> None:
         self.counts = LinkCounts()
         self._transport = transport
         self._reply_seconds = reply_seconds
@@ -115,7 +113,8 @@ class Link:
 
     def ask(self, request: Request) -> bytes:
         """Send one request and give its reply's payload."""
-        return list(self.exchange([request]))[0]
+        (reply,) = self.exchange([request])
+        return reply
 
     def exchange(
         self, requests: Iterable[Request], in_flight: int | None = None
@@ -159,9 +158,7 @@ class Link:
                 f"{max_payload} that the board takes"
             )
         sequence = self._next_sequence
-        return _Pending(
-            request, sequence, encode(Frame(request.type, sequence, request.payload))
-        )
+        return _Pending(request, sequence, encode(Frame(request.type, sequence, request.payload)))
 
     def _oldest_reply(self, pending: deque[_Pending]) -> bytes:
         deadline = Deadline(self._reply_seconds)
@@ -253,9 +250,9 @@ def _refusal(request: Request, error: BoardError) -> LinkError:
         return BoardRestarted(
             "the board restarted during the session and has lost its state; start again"
         )
-    known = error.code in iter(ErrorCode)
-    name = ErrorCode(error.code).name if known else str(error.code)
+    names = {code.value: code.name for code in ErrorCode}
+    reason = names.get(error.code, str(error.code))
     return RequestRefused(
-        f"the board refused a {request.type.name}: {name}, detail {error.detail} "
+        f"the board refused a {request.type.name}: {reason}, detail {error.detail} "
         "(docs/protocol.md explains the codes)"
     )

@@ -170,6 +170,12 @@ class Stats:
 
 _ERROR = struct.Struct("<Ii")
 _GREETING = struct.Struct("<IHHIIHHHHHHHBBIIIIIII32s16s")
+_GREETING_NUMBERS = (
+    *("nonce", "max_payload", "window", "receive_bytes"),
+    *("sample_rate", "hop", "bins", "blocks", "gates", "layers", "tensors", "probes"),
+    *("counter_kind", "counter_shift", "counter_hz"),
+    *("tensor_bytes", "dense_macs", "arena_bytes", "flash_bytes", "ram_bytes", "stack_bytes"),
+)
 _COUNTERS = struct.Struct("<5I")
 _LIST = struct.Struct("<HH")
 _LAYER = struct.Struct("<3I")
@@ -210,19 +216,24 @@ def parse_error(payload: bytes) -> BoardError:
 
 def parse_greeting(payload: bytes) -> Greeting:
     _require(len(payload) >= _GREETING.size, "a greeting")
-    fields = _GREETING.unpack_from(payload)
+    *numbers, model_hash, build_id = _GREETING.unpack_from(payload)
     board, rest = _string(payload[_GREETING.size :])
     preset, rest = _string(rest)
-    kind, shift, tick_hz = fields[12:15]
+    fields = dict(zip(_GREETING_NUMBERS, numbers, strict=True))
+    kind = fields.pop("counter_kind")
     _require(not rest and kind < len(COUNTER_KINDS), "a greeting")
+    counter = TickCounter(
+        unit=COUNTER_KINDS[kind],
+        tick_hz=fields.pop("counter_hz"),
+        shift=fields.pop("counter_shift"),
+    )
     return Greeting(
-        *fields[:12],
-        TickCounter(COUNTER_KINDS[kind], tick_hz, shift),
-        *fields[15:21],
-        fields[21].hex(),
-        fields[22].hex(),
-        board,
-        preset,
+        counter=counter,
+        model_hash=model_hash.hex(),
+        build_id=build_id.hex(),
+        board=board,
+        preset=preset,
+        **fields,
     )
 
 

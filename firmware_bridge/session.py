@@ -15,7 +15,6 @@ from firmware_bridge.messages import (
     Described,
     Description,
     FrameResult,
-    Greeting,
     LayerCounters,
     MessageType,
     Request,
@@ -85,7 +84,8 @@ class Board:
 
     def process_hop(self, pcm: NDArray[np.int16]) -> FrameResult:
         """Enhance one hop, int16 ``[hop]``; the result's ``pcm`` is the hop before's."""
-        return list(self.process_hops([pcm]))[0]
+        (result,) = self.process_hops([pcm])
+        return result
 
     def process_hops(
         self, hops: Iterable[NDArray[np.int16]], in_flight: int | None = None

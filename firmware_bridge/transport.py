@@ -91,7 +91,7 @@ class SocketTransport:
 class SerialTransport:
     """A serial port through pyserial; closes it."""
 
-    def __init__(self, port: serial.SerialBase, name: str) -> None:
+    def __init__(self, port: serial.Serial, name: str) -> None:
         self.name = name
         self._port = port
         self._port.timeout = _POLL_SECONDS

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dyncp.errors import UserError
-from dyncp.network import GatedConvFSENet
+from dyncp.network import Block, GatedConvFSENet
 from dyncp.streaming import StreamingNet
 from quantize.arithmetic import INT8_MAX, INT8_MIN, sigmoid_table, sigmoid_values
 from quantize.checks import (
@@ -74,7 +74,7 @@ def observe(network: GatedConvFSENet, features: Iterable[NDArray[np.float32]]) -
         hooks.append(module.register_forward_hook(hook))
 
     watch(network.front, block_input(preset, 0), relu=True)
-    for index, block in enumerate(network.blocks):
+    for index, block in enumerate(cast("list[Block]", network.blocks)):
         if block.gate is not None:
             watch(block.gate.squeeze, f"block{index}.squeezed", relu=True)
             watch(block.gate.score, f"gate{index}_logits")
@@ -203,10 +203,3 @@ def _quantise_probe(probe: dict[str, Any]) -> QuantizedProbe:
         round(bias / scale),
         scale,
     )
-
-
-def float_gates(network: GatedConvFSENet, features: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """The float network's open gates: bool ``[frames, blocks, gates]``."""
-    with torch.inference_mode():
-        logits = network(torch.from_numpy(features)[None]).logits
-    return np.stack([(block[0] > 0).numpy().T for block in logits], axis=1)

@@ -24,6 +24,9 @@ from quantize.wiring import block_input
 
 Int8 = NDArray[np.int8]
 
+_NOTHING = np.array(False)
+"""The closed channels of a block without gates."""
+
 
 class _Layer:
     """One convolution with its ReLU, from int8 values to int8 values (held in int64)."""
@@ -115,7 +118,7 @@ class _Block:
 
     def __call__(self, x: Integers) -> tuple[Integers, Integers | None, Integers]:
         """Give the block's output, its logits (None if static) and its hidden frame."""
-        logits, closed = None, None
+        logits, closed = None, _NOTHING
         if self._site:
             logits = self._logits(x)
             closed = np.repeat(logits <= self._logit_zero, self._group)

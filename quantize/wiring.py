@@ -17,7 +17,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dyncp.preset import DEPTHWISE_KERNEL, Preset
+from dyncp.preset import DEPTHWISE_KERNEL, GateSite, Preset
+
+CLOSED_AXES: dict[GateSite, dict[str, str]] = {
+    "output": {"down": "output"},
+    "hidden": {"up": "output", "depthwise": "channel", "down": "input"},
+}
+"""For each site, the layers (by role) of which a closed gate leaves something out, and what:
+output rows, depthwise channels or input columns."""
 
 
 @dataclass(frozen=True)
@@ -68,19 +75,19 @@ def _block_specs(preset: Preset, block: int) -> list[LayerSpec]:
     channels, hidden = preset.network.channels, preset.network.hidden
     x, inner = block_input(preset, block), f"block{block}."
     wide, filtered = f"{inner}hidden", f"{inner}filtered"
-    specs = []
+    rows: list[tuple[str, int, int, str, str, bool]] = []
     if preset.gate:
         narrow, squeezed = preset.gate.hidden, f"{inner}squeezed"
-        specs = [
+        rows = [
             ("squeeze", narrow, channels, x, squeezed, True),
             ("score", preset.gates, narrow, squeezed, f"gate{block}_logits", False),
         ]
-    specs += [
+    rows += [
         ("up", hidden, channels, x, wide, True),
         ("depthwise", hidden, DEPTHWISE_KERNEL, wide, filtered, True),
         ("down", channels, hidden, filtered, f"{inner}update", False),
     ]
-    return [LayerSpec(f"{inner}{role}", role, block, *rest) for role, *rest in specs]
+    return [LayerSpec(f"{inner}{row[0]}", row[0], block, *row[1:]) for row in rows]
 
 
 def activation_names(preset: Preset) -> list[str]:

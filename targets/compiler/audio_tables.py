@@ -41,9 +41,10 @@ def fraction_bits(n_fft: int) -> int:
 
 
 def _fixed_point(values: NDArray[np.float64], bits: int) -> NDArray[np.int64]:
-    """Rounded to ``bits`` fractional bits; 1.0 in Q31 becomes the largest int32."""
+    """Rounded to ``bits`` fractional bits; 1 and -1 in Q31 lose a unit, so that -x fits too."""
+    largest = (1 << 31) - 1
     scaled = np.floor(values * 2.0**bits + 0.5).astype(np.int64)
-    return np.minimum(scaled, (1 << 31) - 1)
+    return np.clip(scaled, -largest, largest)
 
 
 def feature_thresholds(audio: Audio, scale: float, zero_point: int) -> tuple[int, ...]:

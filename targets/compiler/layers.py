@@ -12,7 +12,7 @@ from dyncp.errors import UserError
 from quantize.arithmetic import INT8_MAX, INT8_MIN, Addition, layer_multipliers
 from quantize.model import Activation
 from targets.compiler.plan import ConvolutionPlan, ResidualPlan, ResidualSide
-from targets.compiler.tflite import Graph, Operator, Tensor
+from targets.compiler.graph import Graph, Operator, Tensor
 
 _ACTIVATION = schema.ActivationFunctionType
 _ACCUMULATOR_LIMIT = 1 << 31

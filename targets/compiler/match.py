@@ -24,7 +24,7 @@ from targets.compiler.layers import (
     residual,
 )
 from targets.compiler.plan import BlockPlan, ConvolutionPlan, GatePlan, NetworkPlan
-from targets.compiler.tflite import Graph, Operator, Tensor
+from targets.compiler.graph import Graph, Operator, Tensor
 
 _SUPPORTED = {
     "ADD",
@@ -66,6 +66,7 @@ class _Matcher:
         for index in reversed(range(self._contract.blocks)):
             block, x = self._block(index, x)
             blocks.insert(0, block)
+        self._check_widths(blocks)
         front, features = self._convolution(x, "CONV_2D", "front")
         self._require_is(features, self._graph_input("features"), "front reads")
         for operator in self._graph.operators:
@@ -101,6 +102,22 @@ class _Matcher:
         gate = self._gate(index, x) if site != "none" else None
         plan = residual(self._graph, add, x, branch)
         return BlockPlan(gate, up, depthwise, down, plan, dilation), x
+
+    def _check_widths(self, blocks: list[BlockPlan]) -> None:
+        """Blocks share their scratch memory, and gates must cover what they close."""
+        for number, block in enumerate(blocks):
+            for layer, first in zip(block.layers, blocks[0].layers, strict=True):
+                if layer.weights.shape != first.weights.shape:
+                    raise UserError(
+                        f"{layer.name} has {list(layer.weights.shape)} weights, block 0 "
+                        f"{list(first.weights.shape)}; all blocks must be of one size"
+                    )
+            closed = block.up if self._contract.site == "hidden" else block.down
+            if block.gate and closed.outputs != self._contract.gated_channels:
+                raise UserError(
+                    f"gate {number} closes {self._contract.gated_channels} channels, "
+                    f"{closed.name} has {closed.outputs}"
+                )
 
     def _branch(self, add: Operator, down: str) -> Tensor:
         """The operand of a block's ADD that comes from its layer ``down``."""

@@ -15,8 +15,7 @@ typedef struct {
     uint16_t count;                   /* channels */
     int16_t input_zero_point;
     int16_t output_zero_point;
-    int8_t lowest;
-    int8_t highest;
+    int8_t lowest; /* of the outputs: -128, or the zero point with a ReLU */
 } sluice_depthwise_t;
 
 /* The three frames t - 2d, t - d and t of `count` channels give one frame y.

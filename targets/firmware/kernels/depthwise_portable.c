@@ -15,6 +15,6 @@ void sluice_depthwise(const sluice_depthwise_t *layer, const int8_t *oldest,
         const int32_t sum = channel->bias + (oldest[c] - zero) * weights[0] +
                             (middle[c] - zero) * weights[1] + (newest[c] - zero) * weights[2];
         const int32_t value = sluice_requantise(sum, channel->multiplier, channel->shift);
-        y[c] = sluice_clamp(value + layer->output_zero_point, layer->lowest, layer->highest);
+        y[c] = sluice_saturate(value + layer->output_zero_point, layer->lowest);
     }
 }

@@ -14,11 +14,10 @@ typedef struct {
     uint16_t outputs;
     int16_t input_zero_point;
     int16_t output_zero_point;
-    int8_t lowest; /* what the activation leaves of the output's range */
-    int8_t highest;
+    int8_t lowest; /* of the outputs: -128, or the zero point with a ReLU */
 } sluice_pointwise_t;
 
-/* y[o] = clamp(requantise(bias[o] + sum over i of x[i] * w[o][i]) + zero point)
+/* y[o] = saturate(requantise(bias[o] + sum over i of x[i] * w[o][i]) + zero point)
  *
  * x: inputs minus their zero point, |x| <= 255; the entries of closed inputs
  * are 0 and are not read, nor are their weights. y of a closed output is left

@@ -68,7 +68,7 @@ static int8_t finish(const sluice_pointwise_t *layer, uint32_t output, int32_t s
     const sluice_channel_t *channel = &layer->channels[output];
     const int32_t value =
         sluice_requantise(sum + channel->bias, channel->multiplier, channel->shift);
-    return sluice_clamp(value + layer->output_zero_point, layer->lowest, layer->highest);
+    return sluice_saturate(value + layer->output_zero_point, layer->lowest);
 }
 
 static uint32_t open_output(const sluice_open_channels_t *outputs, uint32_t index)

@@ -30,14 +30,14 @@ static inline int32_t sluice_requantise(int32_t accumulator, int32_t multiplier,
     return (high >> right) + ((high & mask) > threshold ? 1 : 0);
 }
 
-/* Limit to the range that the layer's activation leaves, -128 <= low <= high <= 127. */
-static inline int8_t sluice_clamp(int32_t value, int32_t low, int32_t high)
+/* To int8, not below `lowest`: -128, or the output's zero point after a ReLU. */
+static inline int8_t sluice_saturate(int32_t value, int32_t lowest)
 {
-    if (value < low) {
-        value = low;
+    if (value < lowest) {
+        value = lowest;
     }
-    if (value > high) {
-        value = high;
+    if (value > INT8_MAX) {
+        value = INT8_MAX;
     }
     return (int8_t)value;
 }

@@ -16,8 +16,6 @@ typedef struct {
     sluice_residual_side_t x;
     sluice_residual_side_t branch;
     sluice_residual_side_t sum;
-    int8_t lowest;
-    int8_t highest;
 } sluice_residual_t;
 
 /* y = x + branch, each at its own scale; y may be x. An operand minus its zero

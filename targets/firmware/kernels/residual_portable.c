@@ -17,6 +17,6 @@ void sluice_residual(const sluice_residual_t *add, const int8_t *x, const int8_t
         const int32_t sum =
             to_common_scale(&add->x, x[c]) + to_common_scale(&add->branch, branch[c]);
         const int32_t value = sluice_requantise(sum, add->sum.multiplier, add->sum.shift);
-        y[c] = sluice_clamp(value + add->sum.zero_point, add->lowest, add->highest);
+        y[c] = sluice_saturate(value + add->sum.zero_point, INT8_MIN);
     }
 }

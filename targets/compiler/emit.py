@@ -1,0 +1,235 @@
+"""Writing a plan as `sluice_model.c` and `sluice_model.h`.
+
+Equal plans give equal bytes. Names in the C are the layers' of the contract,
+dots turned into underscores.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dyncp.files import write_text
+from targets.compiler.arena import STEPS
+from targets.compiler.audio_tables import AudioTables
+from targets.compiler.c_text import array, fields, integers, string
+from targets.compiler.plan import (
+    BlockPlan,
+    ConvolutionPlan,
+    GatePlan,
+    Plan,
+    ProbePlan,
+    ResidualPlan,
+    ResidualSide,
+)
+
+SOURCE, HEADER = "sluice_model.c", "sluice_model.h"
+
+_NOTICE = "/* Compiled from a .tflite by `python -m targets compile`. Do not edit. */\n"
+_ARENA_FIELDS = (
+    "layer_counters", "block_states", "features", "mask", "x", "wide", "average", "squeezed",
+    "open_channels", "depthwise", "branch", "previous", "tail", "spectrum",
+)  # fmt: skip
+_SITES = {"none": "SLUICE_SITE_NONE", "output": "SLUICE_SITE_OUTPUT", "hidden": "SLUICE_SITE_HIDDEN"}
+
+
+def write_c(plan: Plan, folder: str | Path) -> list[Path]:
+    """Write the two files into ``folder``; gives their paths, source first."""
+    source, header = Path(folder) / SOURCE, Path(folder) / HEADER
+    texts = {source: source_text(plan), header: header_text(plan)}
+    for path, text in texts.items():
+        write_text(path, text)
+    return list(texts)
+
+
+def header_text(plan: Plan) -> str:
+    """The header that a host includes: the model and the sizes that it needs."""
+    network, audio = plan.network, plan.audio
+    sizes = {
+        "ARENA_BYTES": plan.arena.size,
+        "SAMPLE_RATE": plan.sample_rate,
+        "HOP": audio.n_fft // 2,
+        "BINS": audio.bins,
+        "BLOCKS": len(network.blocks),
+        "GATES": network.gates,
+        "LAYERS": len(network.layers),
+        "TENSORS": len(plan.tensors),
+        "PROBES": len(plan.probes),
+    }
+    defines = "".join(f"#define SLUICE_{name} {value}\n" for name, value in sizes.items())
+    return (
+        f"{_NOTICE}#ifndef SLUICE_MODEL_DATA_H\n#define SLUICE_MODEL_DATA_H\n\n"
+        '#include "sluice.h"\n\n'
+        f"#define SLUICE_PRESET {string(plan.preset)}\n"
+        f"#define SLUICE_MODEL_HASH {string(plan.model_hash)}\n{defines}\n"
+        "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n"
+        "extern const sluice_model_t sluice_model;\n\n"
+        "#ifdef __cplusplus\n}\n#endif\n#endif\n"
+    )
+
+
+def source_text(plan: Plan) -> str:
+    """The network's constants and the structure that the runtime walks."""
+    network = plan.network
+    map_lines = "".join(f" * {line}\n" for line in plan.arena.map_lines())
+    parts = [
+        f"{_NOTICE}/*\n * Preset {plan.preset}, model {plan.model_hash}\n *\n"
+        f" * The arena. Steps of a frame: {', '.join(STEPS)}.\n *\n{map_lines} */\n",
+        '#include "sluice_model.h"\n\n#include "runtime/model.h"\n',
+        *(_constants(layer) for layer in network.layers),
+        *_audio_arrays(plan.audio),
+        array("int8_t", "sigmoid", integers(network.sigmoid), "LOGISTIC of -128 .. 127"),
+        f"static const sluice_block_t blocks[{len(network.blocks)}] = {{\n"
+        + "".join(_block(plan, index, block) for index, block in enumerate(network.blocks))
+        + "};\n",
+        *_probes(plan.probes),
+        array("char *const", "layer_names", [string(layer.name) for layer in network.layers]),
+        array("char *const", "tensor_names", [string(name) for name in plan.tensors]),
+        f"const sluice_model_t sluice_model = {{\n{_model_fields(plan)}}};\n",
+    ]
+    return "\n".join(parts)
+
+
+def _identifier(layer: str) -> str:
+    return layer.replace(".", "_")
+
+
+def _constants(layer: ConvolutionPlan) -> str:
+    """Weights row by row, then what each output channel needs besides them."""
+    name = _identifier(layer.name)
+    channels = zip(layer.bias, layer.multiplier, layer.shift, strict=True)
+    rows = [f"{{{', '.join(integers(channel))}}}" for channel in channels]
+    return array(
+        "int8_t",
+        f"{name}_weights",
+        integers(layer.weights.reshape(-1)),
+        f"{layer.name}: {layer.outputs} x {layer.inputs}",
+    ) + array("sluice_channel_t", f"{name}_channels", rows)
+
+
+def _convolution(layer: ConvolutionPlan) -> str:
+    """The initialiser of a sluice_pointwise_t, or of a sluice_depthwise_t's like part."""
+    name = _identifier(layer.name)
+    depthwise = layer.name.endswith(".depthwise")
+    sizes: dict[str, object] = (
+        {"count": layer.outputs}
+        if depthwise
+        else {"inputs": layer.inputs, "outputs": layer.outputs}
+    )
+    values = {
+        "weights": f"{name}_weights",
+        "channels": f"{name}_channels",
+        **sizes,
+        "input_zero_point": layer.input_zero_point,
+        "output_zero_point": layer.output_zero_point,
+        "lowest": layer.lowest,
+    }
+    return f"{{\n{fields(values, ' ' * 12)}        }}"
+
+
+def _residual(plan: ResidualPlan) -> str:
+    def side(values: ResidualSide) -> str:
+        return f"{{{values.multiplier}, {values.shift}, {values.zero_point}}}"
+
+    sides: dict[str, object] = {"x": side(plan.x), "branch": side(plan.branch), "sum": side(plan.sum)}
+    return f"{{\n{fields(sides, ' ' * 12)}        }}"
+
+
+def _gate(plan: Plan, index: int, gate: GatePlan) -> dict[str, object]:
+    values: dict[str, object] = {
+        "squeeze": _convolution(gate.squeeze),
+        "score": _convolution(gate.score),
+        "pool_frames": gate.pool_frames,
+        "logits": plan.arena.offset(f"logits{index}"),
+        "bits": plan.arena.offset(f"bits{index}"),
+    }
+    if gate.pool_frames > 1:
+        values["pool"] = plan.arena.offset(f"pool{index}")
+        values["sums"] = plan.arena.offset(f"sums{index}")
+    return values
+
+
+def _block(plan: Plan, index: int, block: BlockPlan) -> str:
+    values: dict[str, object] = {
+        "up": _convolution(block.up),
+        "depthwise": _convolution(block.depthwise),
+        "down": _convolution(block.down),
+        "residual": _residual(block.residual),
+        "dilation": block.dilation,
+        "taps": plan.arena.offset(f"taps{index}"),
+        **(_gate(plan, index, block.gate) if block.gate else {}),
+    }
+    return f"    {{\n{fields(values, ' ' * 8)}    }},\n"
+
+
+def _audio_arrays(tables: AudioTables) -> list[str]:
+    turns = [f"{{{', '.join(integers(pair))}}}" for pair in tables.twiddles]
+    powers = [f"UINT64_C({value})" for value in tables.thresholds]
+    return [
+        array("int32_t", "analysis_window", integers(tables.analysis_window), "Hann, Q31"),
+        array("int32_t", "synthesis_window", integers(tables.synthesis_window), "Q30"),
+        array("sluice_complex_t", "twiddles", turns, "exp(-2 pi i k / n_fft), Q31"),
+        array("uint16_t", "bit_reversal", integers(tables.bit_reversal)),
+        array("uint64_t", "feature_thresholds", powers, "powers where a feature steps up"),
+    ]
+
+
+def _probes(probes: tuple[ProbePlan, ...]) -> list[str]:
+    if not probes:
+        return []
+    weights = [
+        array("int16_t", f"probe{index}_weights", integers(probe.weights), f"Probe {index}")
+        for index, probe in enumerate(probes)
+    ]
+    entries = [
+        f"{{{string(probe.name)}, probe{index}_weights, {integers([probe.bias])[0]}}}"
+        for index, probe in enumerate(probes)
+    ]
+    return [*weights, array("sluice_probe_t", "probes", entries)]
+
+
+def _model_fields(plan: Plan) -> str:
+    network, tables = plan.network, plan.audio
+    digest = [f"0x{byte:02x}" for byte in bytes.fromhex(plan.model_hash)]
+    info = {
+        "preset": "SLUICE_PRESET",
+        "hash": "{" + ", ".join(digest) + "}",
+        "sample_rate": "SLUICE_SAMPLE_RATE",
+        "hop": "SLUICE_HOP",
+        "bins": "SLUICE_BINS",
+        "blocks": "SLUICE_BLOCKS",
+        "gates": "SLUICE_GATES",
+        "layers": "SLUICE_LAYERS",
+        "tensors": "SLUICE_TENSORS",
+        "probes": "SLUICE_PROBES",
+        "arena_bytes": "SLUICE_ARENA_BYTES",
+        "dense_macs": sum(layer.macs for layer in network.layers),
+    }
+    audio = {
+        "n_fft": tables.n_fft,
+        "bins": tables.bins,
+        "fft_bits": tables.fft_bits,
+        "fraction_bits": tables.fraction_bits,
+        "analysis_window": "analysis_window",
+        "synthesis_window": "synthesis_window",
+        "twiddles": "twiddles",
+        "bit_reversal": "bit_reversal",
+        "thresholds": "feature_thresholds",
+    }
+    offsets = {name: plan.arena.offset(name) for name in _ARENA_FIELDS}
+    inner = " " * 8
+    return fields(
+        {
+            "info": f"{{\n{fields(info, inner)}    }}",
+            "site": _SITES[network.site],
+            "group": network.group,
+            "arena": f"{{\n{fields(dict(offsets), inner)}    }}",
+            "audio": f"{{\n{fields(audio, inner)}    }}",
+            "front": _convolution(network.front),
+            "back": _convolution(network.back),
+            "sigmoid": "sigmoid",
+            "blocks": "blocks",
+            "probes": "probes" if plan.probes else "NULL",
+            "layer_names": "layer_names",
+            "tensor_names": "tensor_names",
+        }
+    )
