@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
-from dyncp.preset import DEPTHWISE_KERNEL, Preset
+from dyncp.errors import UserError
+from dyncp.preset import DEPTHWISE_KERNEL, Preset, Training, parse_preset
 from dyncp.state import has_pool_state
 from quantize.model import QuantizedModel
 from quantize.wiring import CLOSED_AXES
 
 ENTRY = "sluice"
 FORMAT = 1
+SIGNATURE = "serving_default"
+
+_UNTRAINED = Training(
+    seed=0,
+    steps=1,
+    batch=1,
+    crop_seconds=1.0,
+    learning_rate=1.0,
+    final_learning_rate=1.0,
+    utilisation_weight=0.0,
+    utilisation_ramp_steps=0,
+    validate_every=1,
+)
+"""Stands for the training that a deployed model no longer knows."""
 
 
 def describe(model: QuantizedModel) -> dict[str, Any]:
@@ -70,6 +86,20 @@ def state_entries(preset: Preset) -> list[dict[str, Any]]:
             for block in range(preset.blocks)
         ]
     return entries
+
+
+def deployed_preset(values: dict[str, Any]) -> Preset:
+    """The preset of an entry's ``preset``: its architecture; the rest is a stand-in.
+
+    Raises :class:`UserError` naming the key that is wrong.
+    """
+    if not isinstance(values, dict) or "name" not in values:
+        raise UserError(f"the '{ENTRY}' metadata's preset is not a table with a name")
+    sections = {key: value for key, value in values.items() if key != "name" and value is not None}
+    if "gate" in sections:
+        sections["gate"] = {**sections["gate"], "utilisation": 1.0}
+    sections["training"] = dataclasses.asdict(_UNTRAINED)
+    return parse_preset(str(values["name"]), sections, f"the '{ENTRY}' metadata's preset")
 
 
 def encode(entry: dict[str, Any]) -> bytes:

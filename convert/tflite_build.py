@@ -21,13 +21,11 @@ from convert.identify import (
     kernel_of_matrix,
     signature_tensors,
 )
-from convert.metadata import ENTRY, describe, encode
+from convert.metadata import ENTRY, SIGNATURE, describe, encode
 from dyncp.errors import UserError
 from dyncp.state import input_shapes, output_shapes
 from quantize.model import QuantizedLayer, QuantizedModel
 from quantize.wiring import LayerSpec
-
-SIGNATURE = "serving_default"
 
 _INT8_VERSIONS = {
     "ADD": 2,

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from dyncp.checkpoint import Checkpoint
-from dyncp.data.mixtures import MixtureSource, noise_classes, voice_activity
+from dyncp.data.labels import voice_activity
+from dyncp.data.mixtures import MixtureSource, noise_classes
 from dyncp.data.noise import HELD_OUT
 from dyncp.enhance import enhance
 from dyncp.metrics import pesq_wb, si_sdr, stoi

@@ -12,7 +12,8 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from dyncp.data.mixtures import MixtureSource, voice_activity
+from dyncp.data.labels import voice_activity
+from dyncp.data.mixtures import MixtureSource
 from dyncp.data.speech import Split
 from dyncp.enhance import enhance
 from dyncp.network import GatedConvFSENet

@@ -18,7 +18,8 @@ import torch
 from tqdm import tqdm
 
 from dyncp.checkpoint import Checkpoint, save_checkpoint
-from dyncp.data.mixtures import Mixture, MixtureSource, active_level
+from dyncp.data.labels import active_level
+from dyncp.data.mixtures import Mixture, MixtureSource
 from dyncp.errors import UserError
 from dyncp.files import replacing
 from dyncp.loss import Transform, enhancement_loss, utilisation

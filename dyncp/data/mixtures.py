@@ -11,10 +11,11 @@ import numpy as np
 from tqdm import tqdm
 
 from dyncp import audio
+from dyncp.data.labels import active_level
 from dyncp.data.noise import HELD_OUT, NOISES, make_noise
 from dyncp.data.speech import CACHE_FOLDER, SPLITS, Split, load_speech, source_key
 from dyncp.files import replacing
-from dyncp.preset import Audio, Preset
+from dyncp.preset import Preset
 
 _SENTENCES: dict[Split, int] = {"train": 36, "validation": 8, "test": 10}
 _CLIPS: dict[Split, int] = {"train": 24, "validation": 4, "test": 6}
@@ -37,15 +38,6 @@ def noise_classes(split: Split) -> tuple[str, ...]:
     """What a split mixes in; only the test split has the held-out classes."""
     seen = tuple(kind for kind in NOISES if kind not in HELD_OUT)
     return (*seen, BABBLE) + (HELD_OUT if split == "test" else ())
-
-
-def active_level(clean: np.ndarray, frame: int = 512) -> float:
-    """RMS over the frames within 30 dB of the loudest; 0 for silence."""
-    usable = len(clean) // frame * frame
-    if usable == 0:
-        return float(np.sqrt(np.mean(np.square(clean)))) if len(clean) else 0.0
-    power = np.mean(clean[:usable].reshape(-1, frame).astype(np.float64) ** 2, axis=1)
-    return float(np.sqrt(power[power >= power.max() * 1e-3].mean()))
 
 
 class MixtureSource:
@@ -108,6 +100,7 @@ class MixtureSource:
         self,
         rng: np.random.Generator,
         seconds: float,
+        *,
         noise: str | None = None,
         snr: float | None = None,
         level: float | None = None,
@@ -151,20 +144,6 @@ class MixtureSource:
         """``count`` mixtures that depend on ``seed`` alone."""
         rng = np.random.default_rng(list(seed))
         return [self.mix(rng, seconds) for _ in range(count)]
-
-
-def voice_activity(settings: Audio, clean: np.ndarray) -> np.ndarray:
-    """Speech present, per frame of :func:`dyncp.audio.spectrum`: bool ``[frames]``.
-
-    A frame is active when the clean signal's RMS over its window is within
-    35 dB of the active level of the whole stream.
-    """
-    hops = -(-len(clean) // settings.hop)
-    padded = np.zeros((hops + 1) * settings.hop)
-    padded[settings.hop : settings.hop + len(clean)] = clean
-    frames = np.lib.stride_tricks.sliding_window_view(padded, settings.n_fft)[:: settings.hop]
-    rms = np.sqrt(np.mean(frames**2, axis=1))
-    return np.asarray(rms > active_level(clean) * 10 ** (-35 / 20)) & (rms > 0)
 
 
 def calibration_features(preset: Preset, seconds: float, seed: int) -> list[np.ndarray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dyncp.data import mixtures, noise, speech
+from dyncp.data import labels, mixtures, noise, speech
 from dyncp.metrics import si_sdr
 from tests.conftest import tiny_preset
 
@@ -43,7 +43,7 @@ def test_noise_is_seeded_finite_and_of_unit_power(kind: str) -> None:
 def test_a_mixture_has_the_snr_it_says(source: mixtures.MixtureSource) -> None:
     mixture = source.mix(np.random.default_rng(1), 4.0, noise="white", snr=3.0, level=-30.0)
     residue = mixture.noisy - mixture.clean
-    level = mixtures.active_level(mixture.clean)
+    level = labels.active_level(mixture.clean)
     assert 20 * np.log10(level) == pytest.approx(-30.0, abs=0.05)
     assert 20 * np.log10(level / np.sqrt(np.mean(residue**2))) == pytest.approx(3.0, abs=0.05)
 
@@ -59,10 +59,10 @@ def test_voice_activity_finds_the_speech() -> None:
     settings = tiny_preset().audio
     clean = np.zeros(320, np.float32)
     clean[128:224] = 0.1
-    active = mixtures.voice_activity(settings, clean)
+    active = labels.voice_activity(settings, clean)
     # Frame t covers the samples of hops t - 1 and t, here 32 each.
     assert active.tolist() == [False] * 4 + [True] * 4 + [False] * 2
-    assert not mixtures.voice_activity(settings, np.zeros(320)).any()
+    assert not labels.voice_activity(settings, np.zeros(320)).any()
 
 
 def test_si_sdr_of_known_noise() -> None:
