@@ -77,10 +77,6 @@ class Graph:
     def name(self, tensor: int) -> str:
         return text(self.tensors[tensor].name)
 
-    def find(self, name: str) -> int | None:
-        """The index of the tensor called ``name``."""
-        return next((i for i in range(len(self.tensors)) if self.name(i) == name), None)
-
     def values(self, tensor: int) -> NDArray[Any] | None:
         """The values of a constant; None for a tensor that is computed."""
         return constant(self.model, self.tensors[tensor])

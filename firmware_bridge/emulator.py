@@ -34,7 +34,9 @@ class EmulatorTransport(SocketTransport):
         if board.emulator is None:
             raise UserError(f"board {board.name} has no emulator; give the port it is on")
         if not elf.is_file():
-            raise UserError(f"there is no firmware {elf}; build it with: python -m targets firmware")
+            raise UserError(
+                f"there is no firmware {elf}; build it with: python -m targets firmware"
+            )
         machine, shift = board.emulator.machine, board.emulator.icount_shift
         tool = find_tool(_EMULATOR)
         self._process: subprocess.Popen[bytes] | None = None

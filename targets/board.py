@@ -161,9 +161,7 @@ def _value(hint: Any, value: Any, source: str, key: str) -> Any:
     choices = get_args(hint)
     if choices:
         if value not in choices:
-            raise UserError(
-                f"{source}: '{key}' must be one of {', '.join(choices)}, not {value!r}"
-            )
+            raise UserError(f"{source}: '{key}' must be one of {', '.join(choices)}, not {value!r}")
         return value
     if hint not in (int, str):
         return _table(hint, value, source, f"{key}.")
@@ -185,9 +183,7 @@ def _check(board: Board, source: str) -> None:
         require(region.bytes > 0, f"'{key}.bytes' must be positive")
         require(region.origin % 16 == 0, f"'{key}.origin' must be a multiple of 16")
         require(region.end <= 2**32, f"'{key}' ends beyond the 32-bit address space")
-        require(
-            not region.origin <= uart.base < region.end, f"'uart.base' lies inside '{key}'"
-        )
+        require(not region.origin <= uart.base < region.end, f"'uart.base' lies inside '{key}'")
     require(
         memory.flash.end <= memory.ram.origin or memory.ram.end <= memory.flash.origin,
         "'memory.flash' and 'memory.ram' overlap",
@@ -202,12 +198,10 @@ def _check(board: Board, source: str) -> None:
     require(uart.base % 4 == 0, "'uart.base' must be a multiple of 4")
     require(uart.receive_interrupt < 480, "'uart.receive_interrupt' must lie in 0..479")
     drivers = uart_drivers()
-    require(
-        uart.driver in drivers, f"'uart.driver' must be one of {', '.join(drivers)}"
-    )
+    require(uart.driver in drivers, f"'uart.driver' must be one of {', '.join(drivers)}")
     require(
         (board.clock.counts == "instructions") == (board.emulator is not None),
-        "'clock.counts' must be \"instructions\" with an [emulator], and \"cycles\" without",
+        '\'clock.counts\' must be "instructions" with an [emulator], and "cycles" without',
     )
     if board.emulator:
         require(board.emulator.icount_shift <= 10, "'emulator.icount_shift' must lie in 0..10")

@@ -210,9 +210,7 @@ def _board_config(board: Board) -> str:
         "BOARD_UART_INTERRUPT": f"{board.uart.receive_interrupt}u",
     }
     lines = [f"#define {name} {value}" for name, value in values.items()]
-    return "\n".join(
-        [f"/* {board.title}; written by the build. */", "#pragma once", *lines, ""]
-    )
+    return "\n".join([f"/* {board.title}; written by the build. */", "#pragma once", *lines, ""])
 
 
 def _build_id_header(build_id: bytes) -> str:
@@ -220,9 +218,7 @@ def _build_id_header(build_id: bytes) -> str:
     return f"/* Written by the build. */\n#pragma once\n#define BUILD_ID {{{digits}}}\n"
 
 
-def _build_id(
-    sources: Sequence[Path], generated: Sequence[Path], settings: Sequence[str]
-) -> bytes:
+def _build_id(sources: Sequence[Path], generated: Sequence[Path], settings: Sequence[str]) -> bytes:
     """A hash of all that makes the image: our C, the model's, the board's, the flags."""
     ours = [path for path in FIRMWARE_FOLDER.rglob("*") if path.suffix in (".h", ".S", ".ld")]
     written = [

@@ -1,17 +1,22 @@
-"""From a `.tflite` to a plan: match the graph, place the buffers, make the tables."""
+"""From a `.tflite` to a plan: check the contract, match the graph, place the buffers."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from convert.contract import check_contract
+from convert.metadata import deployed_preset
+from convert.topology import read_graph
 from dyncp.errors import UserError
+from dyncp.preset import Preset
+from dyncp.state import has_pool_state, output_shapes
 from targets.compiler.arena import Arena, Buffer, place_buffers
 from targets.compiler.audio_tables import make_tables
-from targets.compiler.contract import Contract, read_contract
-from targets.compiler.graph import Graph, read_graph
-from targets.compiler.layers import activation_of
 from targets.compiler.match import match_network
-from targets.compiler.plan import BlockPlan, NetworkPlan, Plan
+from targets.compiler.plan import NetworkPlan, Plan, ProbePlan
 
 _LAYER_COUNTERS_BYTES = 12
 _BLOCK_STATE_BYTES = 8
@@ -21,56 +26,41 @@ _COMPLEX_BYTES = 8
 
 def compile_model(path: str | Path) -> Plan:
     """Compile ``model.tflite``; raises :class:`UserError` naming what cannot be."""
+    metadata = check_contract(path)
     graph = read_graph(path)
     try:
-        return _compile(graph)
+        preset = deployed_preset(metadata["preset"])
+        network = match_network(graph, preset)
+        return Plan(
+            preset=preset.name,
+            model_hash=metadata["model_hash"],
+            sample_rate=preset.audio.sample_rate,
+            network=network,
+            probes=tuple(_probe(entry) for entry in metadata["probes"]),
+            tensors=tuple(output_shapes(preset)),
+            audio=make_tables(preset.audio, *graph.grid(graph.inputs[0])),
+            arena=_arena(preset, network),
+        )
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
 
-def _compile(graph: Graph) -> Plan:
-    contract = read_contract(graph)
-    network = match_network(graph, contract)
-    bins = contract.audio.bins
-    if (network.front.inputs, network.back.outputs) != (bins, bins):
-        raise UserError(
-            f"the network maps {network.front.inputs} features to {network.back.outputs} gains; "
-            f"its audio settings have {bins} bins"
-        )
-    features = activation_of(graph.inputs["features"])
-    tensors = _tensor_names(graph, contract)
-    return Plan(
-        preset=contract.preset,
-        model_hash=contract.model_hash,
-        sample_rate=contract.audio.sample_rate,
-        network=network,
-        probes=contract.probes,
-        tensors=tensors,
-        audio=make_tables(contract.audio, features.scale, features.zero_point),
-        arena=_arena(contract, network),
-    )
+def _probe(entry: dict[str, Any]) -> ProbePlan:
+    name, bias = str(entry["name"]), int(entry["bias"])
+    weights = np.array(entry["weights"], np.int64)
+    if np.abs(weights).max(initial=0) > np.iinfo(np.int16).max:
+        raise UserError(f"probe '{name}' has a weight that does not fit 16 bits")
+    if np.abs(weights).sum() + abs(bias) >= 1 << 31:
+        raise UserError(f"probe '{name}' can overflow its 32-bit score")
+    return ProbePlan(name, weights.astype(np.int16), bias)
 
 
-def _tensor_names(graph: Graph, contract: Contract) -> tuple[str, ...]:
-    """The outputs in order; the runtime finds them by their place."""
-    blocks = range(contract.blocks)
-    names = ["mask"]
-    if contract.site != "none":
-        names += [f"gate{block}_logits" for block in blocks]
-    names += [f"taps{block}_out" for block in blocks]
-    if "pool0_in" in contract.reads:
-        names += [f"pool{block}_out" for block in blocks]
-    if list(graph.outputs) != names:
-        raise UserError(f"the signature's outputs are {list(graph.outputs)}, expected {names}")
-    return tuple(names)
-
-
-def _arena(contract: Contract, network: NetworkPlan) -> Arena:
-    audio, layers = contract.audio, network.layers
-    channels, hidden = network.front.outputs, network.blocks[0].up.outputs
+def _arena(preset: Preset, network: NetworkPlan) -> Arena:
+    audio, layers = preset.audio, network.layers
+    channels, hidden = preset.network.channels, preset.network.hidden
     buffers = [
         Buffer("layer_counters", _LAYER_COUNTERS_BYTES * len(layers)),
-        Buffer("block_states", _BLOCK_STATE_BYTES * len(network.blocks)),
+        Buffer("block_states", _BLOCK_STATE_BYTES * preset.blocks),
         Buffer("features", audio.bins),
         Buffer("mask", audio.bins),
         Buffer("previous", 2 * audio.hop),
@@ -81,28 +71,28 @@ def _arena(contract: Contract, network: NetworkPlan) -> Arena:
         Buffer("depthwise", hidden, "depthwise", "down"),
         Buffer("branch", channels, "down", "down"),
     ]
-    gate = network.blocks[0].gate
-    if gate:
+    if preset.gate:
         buffers += [
-            Buffer("squeezed", gate.squeeze.outputs, "squeeze", "score"),
-            Buffer("open_channels", 2 * contract.gated_channels, "score", "down"),
+            Buffer("squeezed", preset.gate.hidden, "squeeze", "score"),
+            Buffer("open_channels", 2 * preset.gated_channels, "score", "down"),
         ]
-        if gate.pool_frames > 1:
-            buffers.append(Buffer("average", channels, "squeeze", "squeeze"))
-    for index, block in enumerate(network.blocks):
-        buffers += _block_buffers(index, block)
+    if has_pool_state(preset):
+        buffers.append(Buffer("average", channels, "squeeze", "squeeze"))
+    for block in range(preset.blocks):
+        buffers += _block_buffers(preset, block)
     return place_buffers(buffers)
 
 
-def _block_buffers(index: int, block: BlockPlan) -> list[Buffer]:
+def _block_buffers(preset: Preset, block: int) -> list[Buffer]:
     """What one block keeps from frame to frame."""
-    channels, hidden = block.up.inputs, block.up.outputs
-    buffers = [Buffer(f"taps{index}", (2 * block.dilation + 1) * hidden)]
-    if block.gate:
-        gates = block.gate.score.outputs
-        buffers.append(Buffer(f"logits{index}", gates))
-        buffers.append(Buffer(f"bits{index}", (gates + 7) // 8))
-        if block.gate.pool_frames > 1:
-            buffers.append(Buffer(f"pool{index}", (block.gate.pool_frames - 1) * channels))
-            buffers.append(Buffer(f"sums{index}", 2 * channels))
+    channels, hidden = preset.network.channels, preset.network.hidden
+    # One frame more than the depthwise looks back, so that `up` writes in place.
+    taps_frames = 2 * preset.network.block_dilations[block] + 1
+    buffers = [Buffer(f"taps{block}", taps_frames * hidden)]
+    if preset.gate:
+        buffers.append(Buffer(f"logits{block}", preset.gates))
+        buffers.append(Buffer(f"bits{block}", (preset.gates + 7) // 8))
+    if preset.gate and has_pool_state(preset):
+        buffers.append(Buffer(f"pool{block}", (preset.gate.pool_frames - 1) * channels))
+        buffers.append(Buffer(f"sums{block}", 2 * channels))
     return buffers

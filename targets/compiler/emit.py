@@ -29,7 +29,11 @@ _ARENA_FIELDS = (
     "layer_counters", "block_states", "features", "mask", "x", "wide", "average", "squeezed",
     "open_channels", "depthwise", "branch", "previous", "tail", "spectrum",
 )  # fmt: skip
-_SITES = {"none": "SLUICE_SITE_NONE", "output": "SLUICE_SITE_OUTPUT", "hidden": "SLUICE_SITE_HIDDEN"}
+_SITES = {
+    None: "SLUICE_SITE_NONE",
+    "output": "SLUICE_SITE_OUTPUT",
+    "hidden": "SLUICE_SITE_HIDDEN",
+}
 
 
 def write_c(plan: Plan, folder: str | Path) -> list[Path]:
@@ -61,7 +65,7 @@ def header_text(plan: Plan) -> str:
         '#include "sluice.h"\n\n'
         f"#define SLUICE_PRESET {string(plan.preset)}\n"
         f"#define SLUICE_MODEL_HASH {string(plan.model_hash)}\n{defines}\n"
-        "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n"
+        '#ifdef __cplusplus\nextern "C" {\n#endif\n\n'
         "extern const sluice_model_t sluice_model;\n\n"
         "#ifdef __cplusplus\n}\n#endif\n#endif\n"
     )
@@ -130,7 +134,11 @@ def _residual(plan: ResidualPlan) -> str:
     def side(values: ResidualSide) -> str:
         return f"{{{values.multiplier}, {values.shift}, {values.zero_point}}}"
 
-    sides: dict[str, object] = {"x": side(plan.x), "branch": side(plan.branch), "sum": side(plan.sum)}
+    sides: dict[str, object] = {
+        "x": side(plan.x),
+        "branch": side(plan.branch),
+        "sum": side(plan.sum),
+    }
     return f"{{\n{fields(sides, ' ' * 12)}        }}"
 
 

@@ -1,4 +1,4 @@
-"""Recognising the network in a graph.
+"""Recognising the network in a graph whose contract has been checked.
 
 The walk goes from each tensor to the operator that gives it, from the mask back
 to the features, so the order in which operators are stored does not matter. At
@@ -7,24 +7,18 @@ the end every operator has been accounted for: nothing is compiled by guess.
 
 from __future__ import annotations
 
-import numpy as np
-
+from convert.topology import Graph, Operator
 from dyncp.errors import UserError
+from dyncp.preset import DEPTHWISE_KERNEL, Preset
 from quantize.arithmetic import sigmoid_table
-from quantize.checks import MASK_SCALE, MASK_ZERO_POINT
-from targets.compiler.contract import Contract
 from targets.compiler.layers import (
-    activation_of,
-    constant,
     convolution,
-    layer_name,
+    describe,
     require_no_activation,
-    require_same_quantisation,
     require_unit_steps,
     residual,
 )
 from targets.compiler.plan import BlockPlan, ConvolutionPlan, GatePlan, NetworkPlan
-from targets.compiler.graph import Graph, Operator, Tensor
 
 _SUPPORTED = {
     "ADD",
@@ -35,220 +29,174 @@ _SUPPORTED = {
     "GATHER",
     "GREATER",
     "LOGISTIC",
-    "SELECT",
     "SELECT_V2",
 }
-_SELECT = ("SELECT_V2", "SELECT")
-_TIME_AXIS, _CHANNEL_AXIS = 1, 3
+_TIME_AXIS = 1
 
 
-def match_network(graph: Graph, contract: Contract) -> NetworkPlan:
-    """The network's layers; raises :class:`UserError` naming what cannot be compiled."""
+def match_network(graph: Graph, preset: Preset) -> NetworkPlan:
+    """The network's layers; raises :class:`UserError` naming what cannot be compiled.
+
+    ``graph`` must have passed :func:`convert.contract.check_contract`: what its
+    gates test and close and how its states return is taken from there.
+    """
     for operator in graph.operators:
         if operator.kind not in _SUPPORTED:
-            raise UserError(f"{graph.describe(operator)} cannot be compiled: unsupported operator")
-    return _Matcher(graph, contract).network()
+            raise UserError(f"{describe(graph, operator)} cannot be compiled: unsupported operator")
+    return _Matcher(graph, preset).network()
 
 
 class _Matcher:
-    def __init__(self, graph: Graph, contract: Contract) -> None:
+    """Tensors are indices; operators that have been used are in ``_taken``."""
+
+    def __init__(self, graph: Graph, preset: Preset) -> None:
         self._graph = graph
-        self._contract = contract
+        self._preset = preset
+        self._site = preset.gate.site if preset.gate else None
+        self._named = {graph.name(index): index for index in (*graph.inputs, *graph.outputs)}
         self._taken: set[int] = set()
 
     def network(self) -> NetworkPlan:
-        mask = self._output("mask")
-        sigmoid = self._take(mask, "LOGISTIC")
-        logits = activation_of(self._input(sigmoid))
-        self._check_mask(mask)
-        back, x = self._convolution(self._input(sigmoid), "CONV_2D", "back")
+        sigmoid = self._take(self._named["mask"], "LOGISTIC")
+        back, x = self._convolution(sigmoid.inputs[0], "CONV_2D", "back")
         blocks: list[BlockPlan] = []
-        for index in reversed(range(self._contract.blocks)):
+        for index in reversed(range(self._preset.blocks)):
             block, x = self._block(index, x)
             blocks.insert(0, block)
-        self._check_widths(blocks)
         front, features = self._convolution(x, "CONV_2D", "front")
-        self._require_is(features, self._graph_input("features"), "front reads")
+        self._require_is(features, self._named["features"], "front reads")
         for operator in self._graph.operators:
             if id(operator) not in self._taken:
                 raise UserError(
-                    f"{self._graph.describe(operator)} is no part of a network of this kind"
+                    f"{describe(self._graph, operator)} is no part of a network of this kind"
                 )
-        return NetworkPlan(
-            front,
-            tuple(blocks),
-            back,
-            sigmoid_table(logits.scale, logits.zero_point),
-            self._contract.site,
-            self._contract.group,
-        )
+        table = sigmoid_table(*self._graph.grid(sigmoid.inputs[0]))
+        gate = self._preset.gate
+        plan = NetworkPlan(front, tuple(blocks), back, table, self._site, gate.group if gate else 1)
+        self._check_shapes(plan)
+        return plan
 
-    def _block(self, index: int, output: Tensor) -> tuple[BlockPlan, Tensor]:
-        """The block that gives ``output``, and the tensor that it takes."""
+    def _block(self, index: int, output: int) -> tuple[BlockPlan, int]:
+        """The block that gives the tensor ``output``, and the tensor that it takes."""
         inner = f"block{index}."
         add = self._take(output, "ADD")
         branch = self._branch(add, f"{inner}down")
-        site = self._contract.site
-        selected = self._ungated(branch, index) if site == "output" else branch
-        down, y = self._convolution(selected, "CONV_2D", f"{inner}down")
-        if site == "hidden":
-            y = self._ungated(y, index)
-        depthwise, window = self._convolution(y, "DEPTHWISE_CONV_2D", f"{inner}depthwise")
-        hidden, dilation = self._tapped(window, index)
-        up_output = self._ungated(hidden, index) if site == "hidden" else hidden
-        up, x = self._convolution(up_output, "CONV_2D", f"{inner}up")
-        others = [tensor for tensor in self._inputs(add) if tensor.index != branch.index]
-        self._require_is(x, others[0] if others else branch, f"{inner}up and the residual read")
-        gate = self._gate(index, x) if site != "none" else None
+        down, y = self._convolution(self._ungated(branch, "output"), "CONV_2D", f"{inner}down")
+        depthwise, window = self._convolution(
+            self._ungated(y, "hidden"), "DEPTHWISE_CONV_2D", f"{inner}depthwise"
+        )
+        hidden = self._newest(window)
+        self._require_is(hidden, self._named[f"taps{index}_out"], f"{inner}depthwise reads")
+        up, x = self._convolution(self._ungated(hidden, "hidden"), "CONV_2D", f"{inner}up")
+        self._require_is(x, self._other_operand(add, branch), f"{inner}up and the residual read")
         plan = residual(self._graph, add, x, branch)
+        gate = self._gate(index, x)
+        dilation = self._preset.network.block_dilations[index]
         return BlockPlan(gate, up, depthwise, down, plan, dilation), x
 
-    def _check_widths(self, blocks: list[BlockPlan]) -> None:
-        """Blocks share their scratch memory, and gates must cover what they close."""
-        for number, block in enumerate(blocks):
-            for layer, first in zip(block.layers, blocks[0].layers, strict=True):
-                if layer.weights.shape != first.weights.shape:
-                    raise UserError(
-                        f"{layer.name} has {list(layer.weights.shape)} weights, block 0 "
-                        f"{list(first.weights.shape)}; all blocks must be of one size"
-                    )
-            closed = block.up if self._contract.site == "hidden" else block.down
-            if block.gate and closed.outputs != self._contract.gated_channels:
-                raise UserError(
-                    f"gate {number} closes {self._contract.gated_channels} channels, "
-                    f"{closed.name} has {closed.outputs}"
-                )
-
-    def _branch(self, add: Operator, down: str) -> Tensor:
+    def _branch(self, add: Operator, down: str) -> int:
         """The operand of a block's ADD that comes from its layer ``down``."""
-        for tensor in self._inputs(add):
-            operator = self._graph.producers.get(tensor.index)
-            if operator is not None and operator.kind in _SELECT:
+        for tensor in add.inputs:
+            operator = self._graph.producers.get(tensor)
+            if operator is not None and operator.kind == "SELECT_V2":
                 operator = self._graph.producers.get(operator.inputs[1])
-            if (
-                operator is not None
-                and operator.kind == "CONV_2D"
-                and layer_name(self._graph, operator) == down
-            ):
+            if self._graph.layer(operator) == down:
                 return tensor
-        raise UserError(f"{self._graph.describe(add)} does not add the output of {down}")
+        raise UserError(f"{describe(self._graph, add)} does not add the output of {down}")
 
-    def _tapped(self, window: Tensor, index: int) -> tuple[Tensor, int]:
-        """The hidden frame at the end of a depthwise's window, and its dilation."""
-        name = f"taps{index}"
-        hidden = self._window(window, self._graph_input(f"{name}_in"))
-        self._require_is(hidden, self._output(f"{name}_out"), "the depthwise reads")
-        return hidden, self._contract.dilation(index)
+    def _other_operand(self, add: Operator, operand: int) -> int:
+        first, second = add.inputs
+        return first if operand == second else second
 
-    def _gate(self, index: int, x: Tensor) -> GatePlan:
-        logits = self._output(f"gate{index}_logits")
+    def _gate(self, index: int, x: int) -> GatePlan | None:
+        if self._preset.gate is None:
+            return None
+        logits, frames = self._named[f"gate{index}_logits"], self._preset.gate.pool_frames
         score, squeezed = self._convolution(logits, "CONV_2D", f"block{index}.score")
         squeeze, source = self._convolution(squeezed, "CONV_2D", f"block{index}.squeeze")
-        frames = self._contract.pool_frames(index)
         if frames > 1:
             pool = self._take(source, "AVERAGE_POOL_2D")
             self._check_pool(pool, frames)
-            newest = self._window(self._input(pool), self._graph_input(f"pool{index}_in"))
-            self._require_is(newest, x, f"the average of gate {index} reads")
-            self._require_is(x, self._output(f"pool{index}_out"), "the state keeps")
-        else:
-            self._require_is(source, x, f"gate {index} reads")
-        expected = self._contract.gated_channels // self._contract.group
-        if score.outputs != expected:
-            raise UserError(f"gate {index} has {score.outputs} logits, its contract {expected}")
+            source = self._newest(pool.inputs[0])
+            self._require_is(x, self._named[f"pool{index}_out"], f"block{index}.up reads")
+        self._require_is(source, x, f"gate {index} reads")
         return GatePlan(squeeze, score, frames)
 
     def _check_pool(self, pool: Operator, frames: int) -> None:
-        where, options = self._graph.describe(pool), pool.options
         require_unit_steps(self._graph, pool)
         require_no_activation(self._graph, pool)
-        window = self._input(pool)
-        if (options.filterHeight, options.filterWidth, window.shape[1]) != (frames, 1, frames):
-            raise UserError(f"{where} must average {frames} frames, the whole of its window")
-        source = self._graph.tensors[pool.outputs[0]]
-        require_same_quantisation(window, source, "an average must keep them")
+        length = self._graph.shape(pool.inputs[0])[_TIME_AXIS]
+        window = pool.options.filterHeight, pool.options.filterWidth
+        if window != (frames, 1) or length != frames:
+            raise UserError(
+                f"{describe(self._graph, pool)} averages {list(window)} of {length} frames, "
+                f"not the {frames} of its window"
+            )
+        self._require_same_grid(pool.inputs[0], pool.output)
 
-    def _window(self, window: Tensor, state: Tensor) -> Tensor:
-        """The newest frame of a window that joins a state's frames and it."""
+    def _newest(self, window: int) -> int:
+        """The present frame, at the end of the window that a state's frames begin."""
         join = self._take(window, "CONCATENATION")
         require_no_activation(self._graph, join)
-        tensors = self._inputs(join)
-        if join.options.axis not in (_TIME_AXIS, _TIME_AXIS - 4) or len(tensors) != 2:
-            raise UserError(f"{self._graph.describe(join)} must join a state and a frame in time")
-        self._require_is(tensors[0], state, f"{self._graph.describe(join)} reads")
-        for tensor in tensors:
-            require_same_quantisation(tensor, window, "states are never re-quantised")
-        return tensors[1]
+        if join.options.axis not in (_TIME_AXIS, _TIME_AXIS - 4):
+            raise UserError(f"{describe(self._graph, join)} must join its frames in time")
+        self._require_same_grid(join.inputs[1], window)
+        return join.inputs[1]
 
-    def _ungated(self, selected: Tensor, index: int) -> Tensor:
-        """What a gate's SELECT lets through, the SELECT checked to be exactly that."""
-        select = self._take(selected, *_SELECT)
-        condition, value, zero = self._inputs(select)
-        require_same_quantisation(value, selected, "a gate must keep them")
-        closed = activation_of(value).zero_point
-        require_same_quantisation(zero, value, "a closed channel is the zero point")
-        self._require_filled(zero, closed, "a closed channel")
-        greater = self._take(condition, "GREATER")
-        scores, threshold = self._inputs(greater)
-        logits = self._output(f"gate{index}_logits")
-        require_same_quantisation(scores, logits, "a gate is open when q > zero point")
-        require_same_quantisation(threshold, logits, "a gate is open when q > zero point")
-        self._require_filled(threshold, activation_of(logits).zero_point, "the gate's threshold")
-        if self._contract.group > 1:
-            gather = self._take(scores, "GATHER")
-            scores, indices = self._inputs(gather)
-            found = constant(self._graph, indices.index, indices.dtype)
-            wanted = np.arange(self._contract.gated_channels) // self._contract.group
-            if gather.options.axis not in (_CHANNEL_AXIS, -1) or not np.array_equal(found, wanted):
+    def _ungated(self, tensor: int, site: str) -> int:
+        """What a gate at ``site`` lets through to ``tensor``; itself if there is none."""
+        if self._site != site:
+            return tensor
+        select = self._take(tensor, "SELECT_V2")
+        test = self._take(select.inputs[0], "GREATER")
+        gather = self._graph.producers.get(test.inputs[0])
+        if gather is not None and gather.kind == "GATHER":
+            self._taken.add(id(gather))
+        return select.inputs[1]
+
+    def _check_shapes(self, plan: NetworkPlan) -> None:
+        """The runtime has one size of each buffer for all blocks."""
+        audio, network, gate = self._preset.audio, self._preset.network, self._preset.gate
+        channels, hidden = network.channels, network.hidden
+        narrow = gate.hidden if gate else 0
+        shapes = {
+            "front": (channels, audio.bins),
+            "back": (audio.bins, channels),
+            "squeeze": (narrow, channels),
+            "score": (self._preset.gates, narrow),
+            "up": (hidden, channels),
+            "depthwise": (hidden, DEPTHWISE_KERNEL),
+            "down": (channels, hidden),
+        }
+        for layer in plan.layers:
+            expected = shapes[layer.name.split(".")[-1]]
+            if layer.weights.shape != expected:
                 raise UserError(
-                    f"{self._graph.describe(gather)} must give each gate's logit to "
-                    f"{self._contract.group} channels"
+                    f"{layer.name} has {list(layer.weights.shape)} weights, "
+                    f"its preset {list(expected)}"
                 )
-        self._require_is(scores, logits, f"{self._graph.describe(greater)} compares")
-        return value
 
-    def _require_filled(self, tensor: Tensor, value: int, what: str) -> None:
-        if not (constant(self._graph, tensor.index, "int8") == value).all():
-            raise UserError(f"'{tensor.name}' must hold {value}, the zero point, for {what}")
-
-    def _check_mask(self, mask: Tensor) -> None:
-        found = activation_of(mask)
-        if (found.scale, found.zero_point) != (MASK_SCALE, MASK_ZERO_POINT):
-            raise UserError(f"'{mask.name}' must have scale 1/256 and zero point -128")
-
-    def _convolution(
-        self, output: Tensor, kind: str, name: str
-    ) -> tuple[ConvolutionPlan, Tensor]:
-        """The layer that gives ``output``, and what it reads."""
+    def _convolution(self, output: int, kind: str, name: str) -> tuple[ConvolutionPlan, int]:
+        """The layer that gives the tensor ``output``, and the tensor that it reads."""
         operator = self._take(output, kind)
-        return convolution(self._graph, operator, name), self._input(operator)
+        return convolution(self._graph, operator, name), operator.inputs[0]
 
-    def _take(self, tensor: Tensor, *kinds: str) -> Operator:
-        """The operator that gives ``tensor``, which must be one of ``kinds``."""
-        operator = self._graph.producers.get(tensor.index)
+    def _take(self, tensor: int, kind: str) -> Operator:
+        """The operator that gives ``tensor``, which must be a ``kind``."""
+        operator = self._graph.producers.get(tensor)
         if operator is None:
-            raise UserError(f"nothing gives the tensor '{tensor.name}'; expected {kinds[0]}")
-        if operator.kind not in kinds:
-            raise UserError(f"{self._graph.describe(operator)}: expected {kinds[0]} here")
+            raise UserError(f"nothing gives '{self._graph.name(tensor)}'; expected {kind}")
+        if operator.kind != kind:
+            raise UserError(f"{describe(self._graph, operator)}: expected {kind} here")
         self._taken.add(id(operator))
         return operator
 
-    def _inputs(self, operator: Operator) -> list[Tensor]:
-        return [self._graph.tensors[index] for index in operator.inputs]
+    def _require_is(self, found: int, wanted: int, what: str) -> None:
+        if found != wanted:
+            names = self._graph.name(found), self._graph.name(wanted)
+            raise UserError(f"{what} '{names[0]}' where '{names[1]}' is expected")
 
-    def _input(self, operator: Operator) -> Tensor:
-        return self._graph.tensors[operator.inputs[0]]
-
-    def _graph_input(self, name: str) -> Tensor:
-        if name not in self._graph.inputs:
-            raise UserError(f"the signature lacks the input '{name}'")
-        return self._graph.inputs[name]
-
-    def _output(self, name: str) -> Tensor:
-        if name not in self._graph.outputs:
-            raise UserError(f"the signature lacks the output '{name}'")
-        return self._graph.outputs[name]
-
-    def _require_is(self, found: Tensor, wanted: Tensor, what: str) -> None:
-        if found.index != wanted.index:
-            raise UserError(f"{what} '{found.name}' where '{wanted.name}' is expected")
+    def _require_same_grid(self, first: int, second: int) -> None:
+        if self._graph.grid(first) != self._graph.grid(second):
+            names = self._graph.name(first), self._graph.name(second)
+            raise UserError(f"'{names[0]}' and '{names[1]}' differ in scale or zero point")

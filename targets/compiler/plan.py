@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dyncp.preset import GateSite
 from targets.compiler.arena import Arena
 from targets.compiler.audio_tables import AudioTables
-
-Site = Literal["none", "output", "hidden"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,15 +18,15 @@ class ConvolutionPlan:
     """A 1x1 or a depthwise convolution.
 
     ``weights``: int8 ``[outputs, inputs]``; a depthwise has its three taps as
-    inputs, oldest first. ``bias``, ``multiplier``, ``shift``: int32 ``[outputs]``.
-    The output is limited to ``lowest .. 127``.
+    inputs, oldest first. ``bias``, ``multiplier``, ``shift``: ``[outputs]``, int32
+    values. The output is limited to ``lowest .. 127``.
     """
 
     name: str
     weights: NDArray[np.int8]
     bias: NDArray[np.int32]
-    multiplier: NDArray[np.int32]
-    shift: NDArray[np.int32]
+    multiplier: NDArray[np.int64]
+    shift: NDArray[np.int64]
     input_zero_point: int
     output_zero_point: int
     lowest: int
@@ -103,13 +101,16 @@ class ProbePlan:
 
 @dataclass(frozen=True, eq=False)
 class NetworkPlan:
-    """The layers and what the gates close. ``group``: channels a gate."""
+    """The layers and what the gates close; ``site`` is None in a static network.
+
+    ``sigmoid``: LOGISTIC of the 256 int8 inputs. ``group``: channels a gate.
+    """
 
     front: ConvolutionPlan
     blocks: Sequence[BlockPlan]
     back: ConvolutionPlan
     sigmoid: NDArray[np.int8]
-    site: Site
+    site: GateSite | None
     group: int
 
     @property

@@ -1,0 +1,209 @@
+"""The rungs of the parity ladder that need no device: the integer model, TFLite, float."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.contract import read_metadata
+from convert.ladder import Outputs
+from convert.metadata import SIGNATURE
+from dyncp.errors import UserError
+from dyncp.state import StateRings, input_shapes, output_shapes
+from quantize.arithmetic import dequantise
+from quantize.integer_model import IntegerModel
+from quantize.model import QuantizedModel
+
+if TYPE_CHECKING:
+    from dyncp.network import GatedConvFSENet
+
+Int8 = NDArray[np.int8]
+Kernels = Literal["reference", "optimised"]
+
+RUNTIMES = {
+    "tflite-runtime": "tflite_runtime.interpreter",
+    "ai-edge-litert": "ai_edge_litert.interpreter",
+    "tensorflow": "tensorflow.lite.python.interpreter",
+}
+"""The packages that bring a TFLite interpreter, and where each has it."""
+
+
+class IntegerRung:
+    """The specification; its gates' channels come from the preset."""
+
+    name = "integer model"
+    exact = True
+
+    def __init__(self, model: QuantizedModel) -> None:
+        self._runner = IntegerModel(model)
+        self._zero_points = [
+            model.activations[name].zero_point
+            for name in output_shapes(model.preset)
+            if name.endswith("_logits")
+        ]
+        self._group = model.preset.gate.group if model.preset.gate else 1
+
+    def reset(self) -> None:
+        self._runner.reset()
+
+    def step(self, features: Int8) -> Outputs:
+        outputs: Outputs = dict(self._runner.step(features))
+        for block, zero_point in enumerate(self._zero_points):
+            is_open = outputs[f"gate{block}_logits"] > zero_point
+            outputs[f"gate{block}_open"] = np.repeat(is_open, self._group).astype(np.uint8)
+        return outputs
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class TfliteRung:
+    """A .tflite on one runtime's reference or optimised kernels.
+
+    It takes everything from the file: tensors by the signature, states and
+    gates by the ``sluice`` metadata, a cold start by the zero points. The
+    optimised kernels (XNNPACK) round differently, so they are not exact.
+    """
+
+    def __init__(
+        self, path: str | Path, runtime: str = "ai-edge-litert", kernels: Kernels = "reference"
+    ) -> None:
+        self.name = f"{runtime}, {kernels} kernels"
+        self.exact = kernels == "reference"
+        metadata = read_metadata(path)
+        self._gates, self._states = metadata["gates"], metadata["states"]
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        module = importlib.import_module(RUNTIMES[runtime])
+        resolvers = module.OpResolverType
+        resolver = resolvers.BUILTIN_REF if self.exact else resolvers.AUTO
+        try:
+            interpreter = module.Interpreter(
+                model_path=str(path), experimental_op_resolver_type=resolver
+            )
+            self._network = interpreter.get_signature_runner(SIGNATURE)
+        except (RuntimeError, ValueError) as error:
+            raise UserError(f"{runtime} cannot load {path}: {error}") from error
+        self._inputs = self._network.get_input_details()
+        self._outputs = self._network.get_output_details()
+        self._check_names(path)
+        self.reset()
+
+    def _check_names(self, path: str | Path) -> None:
+        wanted = [(gate["logits"], self._outputs) for gate in self._gates]
+        for state in self._states:
+            wanted += [(state["input"], self._inputs), (state["output"], self._outputs)]
+        for name, details in wanted:
+            if name not in details:
+                raise UserError(f"{path}: the metadata names {name}, the signature does not")
+
+    def reset(self) -> None:
+        self._history: dict[str, deque[Int8]] = {}
+        for state in self._states:
+            details = self._inputs[state["input"]]
+            frame = np.full((1, 1, 1, details["shape"][3]), details["quantization"][1], np.int8)
+            depth = max(state["reads"])
+            self._history[state["input"]] = deque([frame] * depth, maxlen=depth)
+
+    def step(self, features: Int8) -> Outputs:
+        states = {}
+        for state in self._states:
+            past = self._history[state["input"]]
+            states[state["input"]] = np.concatenate([past[-ago] for ago in state["reads"]], axis=1)
+        tensors = self._network(features=features.reshape(1, 1, 1, -1), **states)
+        for state in self._states:
+            self._history[state["input"]].append(tensors[state["output"]])
+        outputs: Outputs = {name: values.reshape(-1) for name, values in tensors.items()}
+        for index, gate in enumerate(self._gates):
+            zero_point = self._outputs[gate["logits"]]["quantization"][1]
+            is_open = np.repeat(outputs[gate["logits"]] > zero_point, gate["group"])
+            outputs[f"gate{index}_open"] = is_open.astype(np.uint8)
+        return outputs
+
+    def close(self) -> None:
+        """The interpreter goes with this object."""
+
+
+class _FloatRung:
+    """The float network behind the deployed model's own input grid; never exact.
+
+    Its features are those int8 values, as the float32 numbers that they stand
+    for, so that what is left is the rounding inside the network.
+    """
+
+    exact = False
+
+    def __init__(self, name: str, model: QuantizedModel) -> None:
+        self.name = name
+        self._preset = model.preset
+        self._grid = model.activations["features"]
+        self.reset()
+
+    def reset(self) -> None:
+        cold = dict.fromkeys(input_shapes(self._preset), 0.0)
+        self._rings = StateRings(self._preset, cold, np.float32)
+
+    def step(self, features: Int8) -> Outputs:
+        frame = dequantise(features, self._grid.scale, self._grid.zero_point)
+        tensors = self._infer({"features": frame.reshape(1, -1, 1, 1), **self._rings.inputs()})
+        self._rings.push(tensors)
+        outputs: Outputs = {"mask": tensors["mask"].reshape(-1)}
+        if self._preset.gate:
+            for block in range(self._preset.blocks):
+                is_open = tensors[f"gate{block}_logits"].reshape(-1) > 0
+                channels = np.repeat(is_open, self._preset.gate.group)
+                outputs[f"gate{block}_open"] = channels.astype(np.uint8)
+        return outputs
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _infer(self, inputs: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        raise NotImplementedError
+
+
+class TorchRung(_FloatRung):
+    """The float network in torch, streaming."""
+
+    def __init__(self, network: GatedConvFSENet, model: QuantizedModel) -> None:
+        from dyncp.streaming import StreamingNet
+
+        self._streaming = StreamingNet(network)
+        super().__init__("float, torch", model)
+
+    def _infer(self, inputs: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        import torch
+
+        with torch.inference_mode():
+            tensors = self._streaming(*(torch.from_numpy(values) for values in inputs.values()))
+        names = output_shapes(self._preset)
+        return {name: tensor.numpy() for name, tensor in zip(names, tensors, strict=True)}
+
+
+class OnnxRung(_FloatRung):
+    """The exported ONNX file in ONNX Runtime, float32."""
+
+    def __init__(self, path: str | Path, model: QuantizedModel) -> None:
+        import onnxruntime
+
+        if not Path(path).is_file():
+            raise UserError(f"no such ONNX file: {path}")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime's own exceptions have no common base
+            raise UserError(f"ONNX Runtime cannot load {path}: {error}") from error
+        super().__init__("float, ONNX Runtime", model)
+
+    def _infer(self, inputs: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        names = list(output_shapes(self._preset))
+        tensors: list[Any] = self._session.run(names, inputs)
+        return dict(zip(names, tensors, strict=True))
