@@ -47,8 +47,8 @@ CLEAN := build/audio/clean.wav
 .PHONY: report set-up measure parity enhance train evaluate test test-slow lint clean help
 
 ## report: (default) set up, build the preset, stream audio through the board, show the result
-report: $(OUT)/measurement.json $(MODEL)/parity.json
-	@$(PY) -m firmware_bridge report $(OUT)/measurement.json --parity $(MODEL)/parity.json
+report: $(OUT)/measurement.json $(OUT)/parity.json
+	@$(PY) -m firmware_bridge report $(OUT)/measurement.json --parity $(OUT)/parity.json
 
 ## set-up: the virtual environment from the lock, and the system packages
 set-up: $(SETUP)
@@ -92,9 +92,13 @@ $(OUT)/measurement.json: $(OUT)/firmware.elf $(NOISY) $(BRIDGE) | $(SETUP)
 	  --checkpoint $(MODEL)/model.pt --wav $(NOISY) --clean $(CLEAN) \
 	  --enhanced $(OUT)/enhanced.wav --out $@
 
-$(MODEL)/parity.json: $(OUT)/firmware.elf $(NOISY) $(BRIDGE) | $(SETUP)
+$(MODEL)/host/libsluice.so: $(MODEL)/model.tflite $(FIRMWARE) | $(SETUP)
+	$(PY) -m targets host --model $< --out $(@D)
+
+$(OUT)/parity.json: $(OUT)/firmware.elf $(MODEL)/host/libsluice.so $(NOISY) $(BRIDGE) | $(SETUP)
 	$(PY) -m firmware_bridge parity $(AT) --firmware $< --model $(MODEL)/model.tflite \
 	  --quantized $(MODEL)/quantized.npz --checkpoint $(MODEL)/model.pt \
+	  --onnx $(MODEL)/model.onnx --library $(MODEL)/host/libsluice.so \
 	  --wav $(NOISY) --frames 500 --out $@
 
 ## measure: stream audio through BOARD (PORT=/dev/ttyACM0 for a real one), measure again
@@ -104,9 +108,9 @@ measure: $(OUT)/firmware.elf $(NOISY)
 	@$(PY) -m firmware_bridge report $(OUT)/measurement.json
 
 ## parity: climb the ladder, from the integer model to the board, byte for byte
-parity: $(OUT)/firmware.elf $(NOISY)
-	@rm -f $(MODEL)/parity.json
-	@$(MAKE) --no-print-directory $(MODEL)/parity.json
+parity: $(OUT)/firmware.elf $(MODEL)/host/libsluice.so $(NOISY)
+	@rm -f $(OUT)/parity.json
+	@$(MAKE) --no-print-directory $(OUT)/parity.json
 
 ## enhance: WAV=noisy.wav [CLEAN=reference.wav] through the board
 enhance: $(OUT)/firmware.elf

@@ -1,7 +1,7 @@
-"""A board in QEMU, its serial port at our end of a socket pair.
+"""A board in QEMU, its serial port on a free port of the loopback interface.
 
-No network port is opened: the emulator inherits one end of the pair, so two
-emulators cannot meet and nobody else can connect.
+We open the listening socket and QEMU inherits it: the kernel chooses a port
+that is free, nobody can take it in between, and two emulators never meet.
 """
 
 from __future__ import annotations
@@ -10,12 +10,10 @@ import socket
 import subprocess
 import tempfile
 from pathlib import Path
-from types import TracebackType
-from typing import IO
 
 from dyncp.errors import UserError
-from firmware_bridge.errors import TransportClosed
-from firmware_bridge.transport import SocketTransport
+from firmware_bridge.errors import LinkError, TransportClosed
+from firmware_bridge.transport import SerialTransport
 from targets.board import Board
 from targets.toolchain import find_tool
 
@@ -23,7 +21,7 @@ _EMULATOR = "qemu-system-arm"
 _STOP_SECONDS = 5.0
 
 
-class EmulatorTransport(SocketTransport):
+class EmulatorTransport(SerialTransport):
     """The serial port of an emulated board; closing it ends the emulator.
 
     Raises :class:`UserError` if the board has no emulator, the image is missing
@@ -37,42 +35,38 @@ class EmulatorTransport(SocketTransport):
             raise UserError(
                 f"there is no firmware {elf}; build it with: python -m targets firmware"
             )
-        machine, shift = board.emulator.machine, board.emulator.icount_shift
         tool = find_tool(_EMULATOR)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._complaints: IO[bytes] = tempfile.TemporaryFile()
-        ours, theirs = socket.socketpair()
-        super().__init__(ours, f"emulated {board.name}")
-        command = [
-            *(str(tool), "-machine", machine, "-kernel", str(elf)),
-            *("-display", "none", "-monitor", "none", "-nodefaults"),
-            # Every instruction takes 2^shift ns of virtual time, and waiting none.
-            *("-icount", f"shift={shift},align=off,sleep=off"),
-            *("-chardev", f"socket,id=link,fd={theirs.fileno()}", "-serial", "chardev:link"),
-        ]
+        self._emulator: subprocess.Popen[bytes] | None = None
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115: open as long as the emulator
         try:
-            with theirs:
-                self._process = subprocess.Popen(
-                    command,
+            with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
+                self._emulator = subprocess.Popen(
+                    _command(str(tool), board, elf, listener.fileno()),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=self._complaints,
-                    pass_fds=(theirs.fileno(),),
+                    pass_fds=(listener.fileno(),),
+                )
+                port = listener.getsockname()[1]
+                super().__init__(
+                    f"socket://127.0.0.1:{port}", board.uart.baud, f"emulated {board.name}"
                 )
         except OSError as error:
-            self.close()
+            self._stop()
             raise UserError(f"cannot start {tool}: {error.strerror or error}") from error
+        except LinkError as error:
+            words = self._last_words()
+            self._stop()
+            raise LinkError(f"{error}: {words}") from error
+        except BaseException:
+            self._stop()
+            raise
 
-    def __enter__(self) -> EmulatorTransport:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+    @property
+    def pid(self) -> int:
+        """The emulator's process."""
+        assert self._emulator is not None
+        return self._emulator.pid
 
     def read(self, seconds: float) -> bytes:
         try:
@@ -83,12 +77,32 @@ class EmulatorTransport(SocketTransport):
     def close(self) -> None:
         """End the emulator, whatever state it is in. May be called again."""
         super().close()
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait(_STOP_SECONDS)
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._emulator is not None and self._emulator.poll() is None:
+            self._emulator.kill()
+            self._emulator.wait(_STOP_SECONDS)
         self._complaints.close()
 
     def _last_words(self) -> str:
+        if self._emulator is not None:
+            try:
+                self._emulator.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                return "the emulator still runs"
         self._complaints.seek(0)
         lines = self._complaints.read().decode(errors="replace").splitlines()
         return lines[-1] if lines else "the emulator ended without a word"
+
+
+def _command(tool: str, board: Board, elf: Path, listener: int) -> list[str]:
+    assert board.emulator
+    return [
+        *(tool, "-machine", board.emulator.machine, "-kernel", str(elf)),
+        *("-display", "none", "-monitor", "none", "-nodefaults"),
+        # Every instruction takes 2^shift ns of virtual time, and waiting none.
+        *("-icount", f"shift={board.emulator.icount_shift},align=off,sleep=off"),
+        *("-chardev", f"socket,id=link,fd={listener},server=on,wait=on"),
+        *("-serial", "chardev:link"),
+    ]

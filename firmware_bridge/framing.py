@@ -35,7 +35,7 @@ class Damaged:
 
 
 def cobs_encode(data: bytes) -> bytes:
-    """``data`` without zeros; the delimiter is not included."""
+    """``data`` without zeros; the delimiters are not included."""
     encoded = bytearray()
     start = 0
     while True:
@@ -69,9 +69,12 @@ def cobs_decode(encoded: bytes) -> bytes | None:
 
 
 def encode(frame: Frame) -> bytes:
-    """A frame as it goes on the wire, closing delimiter included."""
+    """A frame as it goes on the wire, between two delimiters.
+
+    The first one ends whatever noise may have begun.
+    """
     body = _HEADER.pack(frame.version, frame.type, frame.sequence) + frame.payload
-    return cobs_encode(body + _CRC.pack(zlib.crc32(body))) + DELIMITER
+    return DELIMITER + cobs_encode(body + _CRC.pack(zlib.crc32(body))) + DELIMITER
 
 
 def decode(encoded: bytes) -> Frame | Damaged:
@@ -98,7 +101,7 @@ class Receiver:
         data = _HEADER.size + max_payload + _CRC.size
         self._max_data = data
         # The longest encoding that any sender may use for that much data.
-        self._max_encoded = data + data // _LONGEST_RUN + 2
+        self._max_encoded = data + data // _LONGEST_RUN + 1
         self._pending = bytearray()
         self._overlong = False
 

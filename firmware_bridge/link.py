@@ -22,25 +22,30 @@ from firmware_bridge.errors import (
     RequestRefused,
     VersionMismatch,
 )
-from firmware_bridge.framing import (
-    DELIMITER,
-    PROTOCOL_VERSION,
-    Damaged,
-    Frame,
-    Receiver,
-    encode,
+from firmware_bridge.framing import PROTOCOL_VERSION, Damaged, Frame, Receiver, encode
+from firmware_bridge.messages import (
+    ERROR,
+    MAX_PAYLOAD,
+    REPLY,
+    BoardError,
+    ErrorCode,
+    MessageType,
+    Request,
 )
-from firmware_bridge.messages import ERROR, REPLY, BoardError, ErrorCode, MessageType, Request
 from firmware_bridge.transport import Deadline, Transport
 
-MAX_PAYLOAD = 16384
-"""The longest payload that any board may use."""
 HELLO_SECONDS = 0.25
+"""How long to wait before a HELLO is sent again."""
 
 
 @dataclass
 class LinkCounts:
-    """What this end has seen: frames sent, sent again, and replies that came damaged."""
+    """What this end has seen.
+
+    ``sent``: requests, each once, HELLO left out. ``repeated``: requests sent
+    again, for a reply or a request that was lost; ``timeouts`` of these times
+    because nothing had come. ``damaged``: frames that came damaged.
+    """
 
     sent: int = 0
     repeated: int = 0
@@ -97,7 +102,7 @@ class Link:
         nonce = secrets.randbits(32)
         hello = encode(Frame(MessageType.HELLO, 0, messages.hello(nonce).payload))
         while not deadline.expired():
-            self._transport.write(DELIMITER + hello)
+            self._transport.write(hello)
             attempt = Deadline(min(HELLO_SECONDS, deadline.remaining()))
             while not attempt.expired():
                 for event in self._receive(attempt.remaining()):
@@ -127,7 +132,11 @@ class Link:
         """
         greeting = self._greeting
         if greeting is None or self._busy:
-            state = "is in the middle of an exchange" if self._busy else "is not open; greet first"
+            state = (
+                "is in the middle of an exchange; take its replies first"
+                if self._busy
+                else "never began or broke off; greet the board again"
+            )
             raise LinkError(f"the session on {self._transport.name} {state}")
         window = min(in_flight or greeting.window, greeting.window)
         pending: deque[_Pending] = deque()
@@ -165,36 +174,33 @@ class Link:
         attempts = 1
         while pending[0].reply is None:
             events = self._receive(deadline.remaining())
-            outcomes = {self._take(event, pending) for event in events}
+            outcomes = {_take(event, pending) for event in events}
             if _Outcome.ANSWERED in outcomes:
                 attempts = 1
                 deadline = Deadline(self._reply_seconds)
             late = deadline.expired()
-            if not late and _Outcome.MISSING not in outcomes:
+            unanswered = [entry for entry in pending if entry.reply is None]
+            if not unanswered or not (late or _Outcome.MISSING in outcomes):
                 continue
             self.counts.timeouts += late
             if attempts == self._attempts:
                 raise LinkTimeout(
                     f"{self._transport.name} gave no intact reply to a "
-                    f"{pending[0].request.type.name} that was sent {attempts} times"
+                    f"{unanswered[0].request.type.name} in {attempts} attempts; check the cable, "
+                    "the speed and that the board runs, then start again"
                 )
             attempts += 1
-            self._repeat(pending)
+            self.counts.repeated += len(unanswered)
+            self._transport.write(b"".join(entry.wire for entry in unanswered))
             deadline = Deadline(self._reply_seconds)
         entry = pending.popleft()
         assert entry.reply is not None
         return _payload(entry.request, entry.reply)
 
-    def _repeat(self, pending: deque[_Pending]) -> None:
-        unanswered = [entry for entry in pending if entry.reply is None]
-        if not unanswered:
-            return
-        self.counts.repeated += len(unanswered)
-        # The delimiter ends whatever the first time left half said.
-        self._transport.write(DELIMITER + b"".join(entry.wire for entry in unanswered))
-
     def _receive(self, seconds: float) -> list[Frame | Damaged]:
         events = self._receiver.feed(self._transport.read(seconds))
+        # A frame that is no reply is an echo of our own.
+        events = [e for e in events if isinstance(e, Damaged) or e.type & REPLY]
         for event in events:
             if isinstance(event, Damaged):
                 self.counts.damaged += 1
@@ -213,19 +219,20 @@ class Link:
                     )
         return events
 
-    def _take(self, event: Frame | Damaged, pending: deque[_Pending]) -> _Outcome:
-        unanswered = {entry.sequence: entry for entry in pending if entry.reply is None}
-        if isinstance(event, Damaged):
+
+def _take(event: Frame | Damaged, pending: Iterable[_Pending]) -> _Outcome:
+    if isinstance(event, Damaged):
+        return _Outcome.MISSING
+    unanswered = {entry.sequence: entry for entry in pending if entry.reply is None}
+    if event.sequence not in unanswered:
+        # The answer to a repetition whose first answer came after all.
+        return _Outcome.NOTHING
+    if event.type == ERROR:
+        code = messages.parse_error(event.payload).code
+        if code in (ErrorCode.DAMAGED, ErrorCode.SEQUENCE):
             return _Outcome.MISSING
-        if event.sequence not in unanswered:
-            # The answer to a repetition whose first answer came after all.
-            return _Outcome.NOTHING
-        if event.type == ERROR:
-            code = messages.parse_error(event.payload).code
-            if code in (ErrorCode.DAMAGED, ErrorCode.SEQUENCE):
-                return _Outcome.MISSING
-        unanswered[event.sequence].reply = event
-        return _Outcome.ANSWERED
+    unanswered[event.sequence].reply = event
+    return _Outcome.ANSWERED
 
 
 def _as_greeting(event: Frame | Damaged) -> messages.Greeting | None:

@@ -33,6 +33,8 @@ class MessageType(IntEnum):
 
 REPLY = 0x80
 ERROR = 0xFF
+MIN_PAYLOAD, MAX_PAYLOAD = 640, 16384
+"""Any board takes and gives payloads of at least the first, and none longer than the second."""
 
 
 class ErrorCode(IntEnum):
@@ -222,6 +224,8 @@ def parse_greeting(payload: bytes) -> Greeting:
     fields = dict(zip(_GREETING_NUMBERS, numbers, strict=True))
     kind = fields.pop("counter_kind")
     _require(not rest and kind < len(COUNTER_KINDS), "a greeting")
+    _require(fields["counter_hz"] > 0 or COUNTER_KINDS[kind] == "none", "a greeting")
+    _require(fields["max_payload"] >= MIN_PAYLOAD and fields["window"] > 0, "a greeting")
     counter = TickCounter(
         unit=COUNTER_KINDS[kind],
         tick_hz=fields.pop("counter_hz"),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ from firmware_bridge.messages import (
 from firmware_bridge.transport import Deadline, Transport
 
 CONNECT_SECONDS = 10.0
+
+Entry = TypeVar("Entry")
 
 
 class Board:
@@ -124,10 +127,7 @@ class Board:
 
     def layers(self) -> list[LayerCounters]:
         """Counters of every layer in the last frame, front to back."""
-        counted: list[tuple[int, int, int]] = []
-        while len(counted) < self.greeting.layers:
-            payload = self._link.ask(messages.layers(len(counted)))
-            counted += messages.parse_layers(payload, len(counted))
+        counted = self._list(self.greeting.layers, messages.layers, messages.parse_layers)
         return [
             LayerCounters(name, *counters)
             for name, counters in zip(self.layer_names, counted, strict=True)
@@ -138,14 +138,28 @@ class Board:
         return messages.parse_stats(self._link.ask(Request(MessageType.STATS)))
 
     def _describe(self, what: Described, count: int) -> list[Description]:
-        found: list[Description] = []
-        while len(found) < count:
-            payload = self._link.ask(messages.describe(what, len(found)))
-            found += messages.parse_descriptions(payload, len(found))
-        return found
+        return self._list(
+            count, lambda first: messages.describe(what, first), messages.parse_descriptions
+        )
 
     def _names(self, what: Described, count: int) -> list[str]:
         return [described.name for described in self._describe(what, count)]
+
+    def _list(
+        self,
+        count: int,
+        request: Callable[[int], Request],
+        parse: Callable[[bytes, int], list[Entry]],
+    ) -> list[Entry]:
+        """A list of ``count`` entries that may take several replies."""
+        found: list[Entry] = []
+        while len(found) < count:
+            found += parse(self._link.ask(request(len(found))), len(found))
+        if len(found) != count:
+            raise messages.MalformedReply(
+                f"the board listed {len(found)} entries, not the {count} it announced"
+            )
+        return found
 
 
 def _expect(where: str, what: str, found: str, wanted: str | None) -> None:

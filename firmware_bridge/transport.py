@@ -1,4 +1,8 @@
-"""Bytes to and from a board: a serial port or a socket, nothing about frames."""
+"""Bytes to and from a board through pyserial, nothing about frames.
+
+A port is a device or a URL that pyserial knows, so a board on a desk, one
+behind a network bridge and an emulated one are all reached the same way.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,14 @@ import os
 import select
 import socket
 import time
+from types import TracebackType
 from typing import Protocol
-from urllib.parse import urlsplit
 
 import serial
 
-from firmware_bridge.errors import LinkError, LinkTimeout, TransportClosed
+from firmware_bridge.errors import LinkError, TransportClosed
 
 _READ_SIZE = 65536
-_POLL_SECONDS = 0.05
-_CONNECT_SECONDS = 5.0
 _WRITE_SECONDS = 10.0
 
 
@@ -49,96 +51,71 @@ class Transport(Protocol):
         """Let go of the port; the transport is of no use afterwards."""
 
 
-class SocketTransport:
-    """A connected stream socket; closes it."""
+class SerialTransport:
+    """An open port of pyserial; closes it."""
 
-    def __init__(self, connection: socket.socket, name: str) -> None:
-        self.name = name
-        self._socket = connection
-        self._socket.setblocking(False)
-        if connection.family != socket.AF_UNIX:
+    def __init__(self, port: str, baud: int, name: str | None = None) -> None:
+        """Open ``port``: a device such as ``/dev/ttyACM0``, or ``socket://host:port``.
+
+        Raises :class:`LinkError` naming the port if it cannot be opened.
+        ``baud`` means nothing to a socket.
+        """
+        self.name = name or port
+        try:
+            # Exclusive: two programs on one board would answer each other's requests.
+            self._port = serial.serial_for_url(
+                port, baudrate=baud, timeout=0, write_timeout=_WRITE_SECONDS, exclusive=True
+            )
+            self._port.reset_input_buffer()
+        except (serial.SerialException, OSError, ValueError) as error:
+            raise LinkError(
+                f"cannot open {self.name}: {_reason(error)}; check that the board is plugged in, "
+                "that nothing else uses the port, and that you may read and write it"
+            ) from error
+        if port.startswith("socket://"):
             # Frames are small and answered: waiting to fill a packet costs 40 ms.
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with socket.socket(fileno=os.dup(self._port.fileno())) as twin:
+                twin.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def __enter__(self) -> SerialTransport:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
     def read(self, seconds: float) -> bytes:
-        if not select.select([self._socket], [], [], seconds)[0]:
-            return b""
         try:
-            data = self._socket.recv(_READ_SIZE)
-        except OSError as error:
+            # pyserial waits for as many bytes as were asked for; frames end sooner.
+            if not select.select([self._port], [], [], seconds)[0]:
+                return b""
+            data: bytes = self._port.read(_READ_SIZE)
+        except (serial.SerialException, OSError) as error:
             raise self._closed(error) from error
         if not data:
             raise TransportClosed(f"{self.name} closed the connection")
         return data
 
     def write(self, data: bytes) -> None:
-        view = memoryview(data)
-        try:
-            while view:
-                if not select.select([], [self._socket], [], _WRITE_SECONDS)[1]:
-                    raise LinkTimeout(f"{self.name} took no bytes for {_WRITE_SECONDS:g} s")
-                view = view[self._socket.send(view) :]
-        except OSError as error:
-            raise self._closed(error) from error
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def _closed(self, error: OSError) -> TransportClosed:
-        return TransportClosed(f"{self.name} went away: {os.strerror(error.errno or 0)}")
-
-
-class SerialTransport:
-    """A serial port through pyserial; closes it."""
-
-    def __init__(self, port: serial.Serial, name: str) -> None:
-        self.name = name
-        self._port = port
-        self._port.timeout = _POLL_SECONDS
-        self._port.write_timeout = _WRITE_SECONDS
-
-    def read(self, seconds: float) -> bytes:
-        deadline = Deadline(seconds)
-        try:
-            while True:
-                data: bytes = self._port.read(max(1, self._port.in_waiting))
-                if data or deadline.expired():
-                    return data
-        except (serial.SerialException, OSError) as error:
-            raise TransportClosed(f"{self.name} went away: {error}") from error
-
-    def write(self, data: bytes) -> None:
         try:
             self._port.write(data)
-            self._port.flush()
         except (serial.SerialException, OSError) as error:
-            raise TransportClosed(f"{self.name} went away: {error}") from error
+            raise self._closed(error) from error
 
     def close(self) -> None:
         self._port.close()
 
+    def _closed(self, error: Exception) -> TransportClosed:
+        return TransportClosed(f"{self.name} went away: {_reason(error)}")
 
-def open_transport(port: str, baud: int) -> Transport:
-    """Open ``port``: a device such as ``/dev/ttyACM0``, or ``socket://host:port``.
 
-    Raises :class:`LinkError` naming the port if it cannot be opened. ``baud``
-    means nothing to a socket.
-    """
-    try:
-        if port.startswith("socket://"):
-            address = urlsplit(port)
-            if not address.hostname or not address.port:
-                raise LinkError(f"'{port}' is not an address; write socket://host:port")
-            connection = socket.create_connection(
-                (address.hostname, address.port), timeout=_CONNECT_SECONDS
-            )
-            return SocketTransport(connection, port)
-        # Exclusive: two programs on one board would answer each other's requests.
-        device = serial.serial_for_url(port, baudrate=baud, exclusive=True)
-        device.reset_input_buffer()
-        return SerialTransport(device, port)
-    except (serial.SerialException, OSError, ValueError) as error:
-        raise LinkError(
-            f"cannot open {port}: {error}; check that the board is plugged in, that nothing "
-            "else uses the port, and that you may read and write it"
-        ) from error
+def _reason(error: Exception) -> str:
+    """One line of an error, without the number and the port that Python repeats."""
+    cause = error.__context__ if isinstance(error.__context__, OSError) else error
+    if isinstance(cause, OSError) and cause.strerror and cause.errno:
+        return os.strerror(cause.errno)
+    return " ".join(str(error).split())

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -21,11 +22,12 @@ from pathlib import Path
 from dyncp.errors import UserError
 from dyncp.files import replacing, write_text
 from targets.board import Board, board_names, load_board
+from targets.compiler.c_text import in_comment, string
 from targets.compiler.compile import compile_model
 from targets.compiler.emit import write_c
 from targets.compiler.plan import Plan
 from targets.sources import C_FLAGS, FIRMWARE_FOLDER, include_folders, runtime_sources
-from targets.toolchain import run_tool
+from targets.toolchain import ToolFailure, find_tool, run_tool
 
 COMPILER = "arm-none-eabi-gcc"
 BUILD_FLAGS = (*C_FLAGS, "-O2", "-g", "-ffunction-sections", "-fdata-sections")
@@ -74,6 +76,7 @@ def build_firmware(model: Path, board: Board, out: Path) -> Firmware:
     Raises :class:`UserError` as :func:`build_image` does, and if the model is
     not one that can be compiled.
     """
+    find_tool(COMPILER)  # before anything is written
     plan = compile_model(model)
     source, _ = write_c(plan, out / "source")
     sources = ModelSources(
@@ -139,41 +142,57 @@ def build_image(model: ModelSources, board: Board, out: Path) -> Firmware:
     write_text(generated / "build_id.h", _build_id_header(build_id))
 
     includes = [f"-I{folder}" for folder in (*include_folders(), generated, model.folder)]
+    arguments = [
+        *flags,
+        # The image must not depend on where it was built.
+        f"-ffile-prefix-map={FIRMWARE_FOLDER}=firmware",
+        f"-ffile-prefix-map={out}=build",
+        *includes,
+        *sources,
+        *LINK_FLAGS,
+        *_memory_symbols(board),
+        f"-Wl,-T,{FIRMWARE_FOLDER / 'ports' / 'link.ld'}",
+    ]
     with ExitStack() as stack:
-        elf = stack.enter_context(replacing(out / "firmware.elf"))
-        link_map = stack.enter_context(replacing(out / "firmware.map"))
-        run_tool(
-            COMPILER,
-            [
-                *flags,
-                # The image must not depend on where it was built.
-                f"-ffile-prefix-map={FIRMWARE_FOLDER}=firmware",
-                f"-ffile-prefix-map={out}=build",
-                *includes,
-                *sources,
-                *LINK_FLAGS,
-                *_memory_symbols(board),
-                f"-Wl,-T,{FIRMWARE_FOLDER / 'ports' / 'link.ld'}",
-                f"-Wl,-Map={link_map}",
-                "-o",
-                elf,
-            ],
+        elf, link_map, figures = (
+            stack.enter_context(replacing(out / f"firmware.{suffix}"))
+            for suffix in ("elf", "map", "json")
         )
+        try:
+            run_tool(COMPILER, [*arguments, f"-Wl,-Map={link_map}", "-o", elf])
+        except ToolFailure as failure:
+            _explain_overflow(failure, board)
+            raise
         sections = _section_sizes(elf)
-    firmware = Firmware(
-        board=board.name,
-        preset=model.preset,
-        build_id=build_id.hex(),
-        model_hash=model.model_hash,
-        compiler=compiler,
-        flags=flags,
-        flash_bytes=sum(sections.get(name, 0) for name in LOADED_SECTIONS[:4]),
-        ram_bytes=sections.get(".data", 0) + sections.get(".bss", 0),
-        stack_bytes=sections[".stack"],
-        sections=sections,
-    )
-    write_text(out / "firmware.json", json.dumps(asdict(firmware), indent=2) + "\n")
+        firmware = Firmware(
+            board=board.name,
+            preset=model.preset,
+            build_id=build_id.hex(),
+            model_hash=model.model_hash,
+            compiler=compiler,
+            flags=flags,
+            flash_bytes=sum(sections.get(name, 0) for name in LOADED_SECTIONS[:4]),
+            ram_bytes=sections.get(".data", 0) + sections.get(".bss", 0),
+            stack_bytes=sections[".stack"],
+            sections=sections,
+        )
+        figures.write_text(json.dumps(asdict(firmware), indent=2) + "\n", encoding="utf-8")
     return firmware
+
+
+def _explain_overflow(failure: ToolFailure, board: Board) -> None:
+    """Raise a better message if the linker failed because a memory is too small."""
+    overflows = re.findall(r"region `(\w+)' overflowed by (\d+) bytes", failure.output)
+    if overflows:
+        regions = {"FLASH": board.memory.flash, "RAM": board.memory.ram}
+        parts = [
+            f"memory.{region.lower()} has {regions[region].bytes} bytes, {excess} too few"
+            for region, excess in overflows
+        ]
+        raise UserError(
+            f"the image does not fit board '{board.name}': {' and '.join(parts)}; "
+            "choose a smaller preset or another board"
+        ) from failure
 
 
 def read_firmware(elf: Path) -> Firmware:
@@ -200,7 +219,7 @@ def _c_files(folder: Path) -> list[Path]:
 def _board_config(board: Board) -> str:
     shift = board.emulator.icount_shift if board.emulator else 0
     values = {
-        "BOARD_NAME": f'"{board.name}"',
+        "BOARD_NAME": string(board.name),
         "BOARD_COUNTER_KIND": _COUNTER_KINDS[board.clock.counts],
         "BOARD_COUNTER_SHIFT": f"{shift}u",
         "BOARD_TICK_HZ": f"{board.clock.tick_hz}u",
@@ -210,7 +229,8 @@ def _board_config(board: Board) -> str:
         "BOARD_UART_INTERRUPT": f"{board.uart.receive_interrupt}u",
     }
     lines = [f"#define {name} {value}" for name, value in values.items()]
-    return "\n".join([f"/* {board.title}; written by the build. */", "#pragma once", *lines, ""])
+    notice = f"/* {in_comment(board.title)}; written by the build. */"
+    return "\n".join([notice, "#pragma once", *lines, ""])
 
 
 def _build_id_header(build_id: bytes) -> str:

@@ -177,13 +177,15 @@ class HostLibrary:
 
     def process_frame(self, features: NDArray[np.int8]) -> dict[str, NDArray[np.int8]]:
         """Run the network on int8 ``[bins]``; gives :meth:`tensors`."""
-        frame = _checked(features, np.int8, self.info.bins)
+        frame = np.ascontiguousarray(features)
+        _check(frame, np.dtype(np.int8), self.info.bins)
         self._call("sluice_process_frame", frame.ctypes.data_as(POINTER(c_int8)))
         return self.tensors()
 
     def process_hop(self, pcm: NDArray[np.int16]) -> NDArray[np.int16]:
         """Enhance int16 ``[hop]``; the result is the input of one hop before, enhanced."""
-        hop = _checked(pcm, np.int16, self.info.hop).copy()
+        hop = np.array(pcm, order="C")
+        _check(hop, np.dtype(np.int16), self.info.hop)
         self._call("sluice_process_hop", hop.ctypes.data_as(POINTER(c_int16)))
         return hop
 
@@ -208,7 +210,7 @@ class HostLibrary:
         """Which gates of a block the last frame opened, ``[gates]``."""
         bits = (c_uint8 * ((self.info.gates + 7) // 8))()
         self._call("sluice_gates", c_uint32(block), bits)
-        unpacked = np.unpackbits(np.frombuffer(bits, np.uint8), bitorder="little")
+        unpacked = np.unpackbits(np.array(bits, np.uint8), bitorder="little")
         return unpacked[: self.info.gates].astype(np.bool_)
 
     def probes(self) -> dict[str, int]:
@@ -237,8 +239,6 @@ class HostLibrary:
         return layers
 
 
-def _checked(values: NDArray[np.generic], dtype: type, size: int) -> NDArray[np.generic]:
+def _check(values: NDArray, dtype: np.dtype, size: int) -> None:
     if values.dtype != dtype or values.shape != (size,):
-        wanted = np.dtype(dtype)
-        raise UserError(f"expected {wanted} [{size}], got {values.dtype} {list(values.shape)}")
-    return np.ascontiguousarray(values)
+        raise UserError(f"expected {dtype} [{size}], got {values.dtype} {list(values.shape)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -32,15 +33,33 @@ def find_tool(name: str) -> Path:
     return Path(found)
 
 
+class ToolFailure(UserError):
+    """A tool that ended with an error; ``output`` is all that it said of it."""
+
+    def __init__(self, message: str, output: str) -> None:
+        super().__init__(message)
+        self.output = output
+
+
 def run_tool(name: str, arguments: Sequence[str | Path]) -> str:
     """Run a tool to its end and give its standard output.
 
-    Raises :class:`UserError` with the first line of its complaint if it fails.
+    Raises :class:`ToolFailure` with the first line of its complaint if it fails.
     """
     command = [str(find_tool(name)), *map(str, arguments)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    english = {**os.environ, "LC_ALL": "C"}
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=english)
     if result.returncode != 0:
-        lines = [line for line in result.stderr.splitlines() if "error" in line.lower()]
-        first = (lines or result.stderr.splitlines() or ["it said nothing"])[0]
-        raise UserError(f"{name} failed with exit code {result.returncode}: {first}")
+        raise ToolFailure(
+            f"{name} failed with exit code {result.returncode}: {_complaint(result.stderr)}",
+            result.stderr,
+        )
     return result.stdout
+
+
+def _complaint(output: str) -> str:
+    """The line that says why: the first error, else the first line."""
+    # collect2 only repeats that the linker, whose lines stand above, has failed.
+    lines = [line for line in output.splitlines() if line and not line.startswith("collect2:")]
+    errors = [line for line in lines if "error" in line.lower()]
+    return (errors or lines or ["it said nothing"])[0]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 _WIDTH = 96
+_PLAIN = frozenset(range(0x20, 0x7F)) - frozenset(b'"\\?')
+"""The bytes that a string literal may hold as they are; ``?`` could begin a trigraph."""
 
 
 def wrap(items: Iterable[str], indent: str = "    ") -> str:
@@ -38,6 +40,13 @@ def fields(values: dict[str, object], indent: str = "    ") -> str:
 
 
 def string(text: str) -> str:
-    """A C string literal."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    """A C string literal: what is not plain becomes octal escapes of its UTF-8."""
+    encoded = text.encode("utf-8", errors="replace")
+    plain = [chr(byte) if byte in _PLAIN else f"\\{byte:03o}" for byte in encoded]
+    return f'"{"".join(plain)}"'
+
+
+def in_comment(text: str) -> str:
+    """What can stand inside a C comment: one line that does not end it."""
+    line = "".join(character if character.isprintable() else " " for character in text)
+    return line.replace("*/", "* /").replace("/*", "/ *")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def compile_model(path: str | Path) -> Plan:
         network = match_network(graph, preset)
         return Plan(
             preset=preset.name,
-            model_hash=metadata["model_hash"],
+            model_hash=_model_hash(metadata),
             sample_rate=preset.audio.sample_rate,
             network=network,
             probes=tuple(_probe(entry) for entry in metadata["probes"]),
@@ -41,12 +42,23 @@ def compile_model(path: str | Path) -> Plan:
             audio=make_tables(preset.audio, *graph.grid(graph.inputs[0])),
             arena=_arena(preset, network),
         )
+    except (IndexError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UserError(f"{path} is damaged: {type(error).__name__}: {error}") from error
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
 
+def _model_hash(metadata: dict[str, Any]) -> str:
+    digest = str(metadata["model_hash"])
+    if re.fullmatch("[0-9a-f]{64}", digest) is None:
+        raise UserError("the metadata's model_hash is not a sha256 in hex")
+    return digest
+
+
 def _probe(entry: dict[str, Any]) -> ProbePlan:
-    name, bias = str(entry["name"]), int(entry["bias"])
+    name, bias = str(entry["name"]), entry["bias"]
+    if not all(type(value) is int for value in (bias, *entry["weights"])):
+        raise UserError(f"probe '{name}' must have integers as weights and bias")
     weights = np.array(entry["weights"], np.int64)
     if np.abs(weights).max(initial=0) > np.iinfo(np.int16).max:
         raise UserError(f"probe '{name}' has a weight that does not fit 16 bits")

@@ -11,7 +11,7 @@ from pathlib import Path
 from dyncp.files import write_text
 from targets.compiler.arena import STEPS
 from targets.compiler.audio_tables import AudioTables
-from targets.compiler.c_text import array, fields, integers, string
+from targets.compiler.c_text import array, fields, in_comment, integers, string
 from targets.compiler.plan import (
     BlockPlan,
     ConvolutionPlan,
@@ -76,7 +76,7 @@ def source_text(plan: Plan) -> str:
     network = plan.network
     map_lines = "".join(f" * {line}\n" for line in plan.arena.map_lines())
     parts = [
-        f"{_NOTICE}/*\n * Preset {plan.preset}, model {plan.model_hash}\n *\n"
+        f"{_NOTICE}/*\n * Preset {in_comment(plan.preset)}, model {plan.model_hash}\n *\n"
         f" * The arena. Steps of a frame: {', '.join(STEPS)}.\n *\n{map_lines} */\n",
         '#include "sluice_model.h"\n\n#include "runtime/model.h"\n',
         *(_constants(layer) for layer in network.layers),

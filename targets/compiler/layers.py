@@ -67,7 +67,8 @@ def convolution(graph: Graph, operator: Operator, name: str) -> ConvolutionPlan:
     scales = np.asarray(grid.scale, np.float32)
     if (scales.size, grid.quantizedDimension) != (outputs, axis) or np.any(grid.zeroPoint):
         raise UserError(f"{name}: its weights need a scale for each output and zero point 0")
-    bias = graph.values(operator.inputs[2]) if len(operator.inputs) > 2 else None
+    has_bias = len(operator.inputs) > 2 and operator.inputs[2] >= 0
+    bias = graph.values(operator.inputs[2]) if has_bias else None
     if bias is None or bias.dtype != np.int32 or bias.shape != (outputs,):
         raise UserError(f"{name}: its bias must be a constant, int32 [{outputs}]")
     multiplier, shift = layer_multipliers(input_scale, scales, output_scale)
@@ -100,10 +101,13 @@ def _check_accumulator(layer: ConvolutionPlan) -> None:
     largest = max(INT8_MAX - zero, zero - INT8_MIN)
     bound = np.abs(layer.weights.astype(np.int64)).sum(axis=1) * largest
     bound += np.abs(layer.bias.astype(np.int64))
-    bound <<= np.clip(layer.shift, 0, _LARGEST_LEFT_SHIFT)
-    if bound.max() >= _ACCUMULATOR_LIMIT or layer.shift.max() > _LARGEST_LEFT_SHIFT:
-        channel = int(np.argmax(bound))
-        raise UserError(f"{layer.name}: channel {channel} can overflow its 32-bit accumulator")
+    # 40 bits at most before the shift: more than 20 to the left would leave int64.
+    bound <<= np.clip(layer.shift, 0, _LARGEST_LEFT_SHIFT + 1)
+    overflowing = np.flatnonzero((bound >= _ACCUMULATOR_LIMIT) | (layer.shift > _LARGEST_LEFT_SHIFT))
+    if overflowing.size:
+        raise UserError(
+            f"{layer.name}: channel {overflowing[0]} can overflow its 32-bit accumulator"
+        )
 
 
 def residual(graph: Graph, operator: Operator, x: int, branch: int) -> ResidualPlan:

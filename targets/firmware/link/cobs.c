@@ -5,6 +5,8 @@
 void link_cobs_write(const uint8_t *bytes, size_t count,
                      void (*write)(const uint8_t *bytes, size_t count))
 {
+    const uint8_t delimiter = 0;
+    write(&delimiter, 1); /* ends what noise may have begun */
     size_t start = 0;
     for (;;) {
         size_t run = 0;
@@ -22,6 +24,5 @@ void link_cobs_write(const uint8_t *bytes, size_t count,
             start++; /* the zero that this group's code stands for */
         }
     }
-    const uint8_t delimiter = 0;
     write(&delimiter, 1);
 }

@@ -95,6 +95,9 @@ static void take_frame(link_session_t *session)
     const uint8_t type = frame[1];
     const uint16_t sequence = get_u16(frame + 2);
 
+    if ((type & LINK_REPLY) != 0) {
+        return; /* our own words: something echoes them */
+    }
     if (frame[0] != LINK_VERSION) {
         send_error(session->device->write, sequence, LINK_ERROR_VERSION, (int32_t)LINK_VERSION);
         return;
@@ -158,7 +161,5 @@ int32_t link_session_init(link_session_t *session, const link_device_t *device,
 
 void link_report_fault(void (*write)(const uint8_t *bytes, size_t count), uint32_t address)
 {
-    const uint8_t delimiter = 0; /* the fault may have cut a reply short */
-    write(&delimiter, 1);
     send_error(write, 0, LINK_ERROR_FAULT, (int32_t)address);
 }

@@ -1,0 +1,35 @@
+"""The compiled C on the host as a rung of the parity ladder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.ladder import Outputs
+from targets.host_library import HostLibrary
+
+
+class HostRung:
+    """The library at ``path``; ``group``: channels per gate, 0 without gates."""
+
+    name = "C on the host"
+    exact = True
+
+    def __init__(self, path: str | Path, group: int) -> None:
+        self.library = HostLibrary(path)
+        self._group = group
+
+    def reset(self) -> None:
+        self.library.reset()
+
+    def step(self, features: NDArray[np.int8]) -> Outputs:
+        outputs: Outputs = dict(self.library.process_frame(features))
+        for block in range(self.library.info.blocks if self._group else 0):
+            is_open = np.repeat(self.library.gates(block), self._group)
+            outputs[f"gate{block}_open"] = is_open.astype(np.uint8)
+        return outputs
+
+    def close(self) -> None:
+        """The library stays loaded until the process ends."""

@@ -1,0 +1,67 @@
+"""Random networks that use their gates, audio to run them on, and their quantised models."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dyncp import audio
+from dyncp.data.mixtures import MixtureSource
+from dyncp.network import GatedConvFSENet
+from dyncp.preset import Preset
+from quantize.calibrate import quantise_network
+from quantize.model import QuantizedModel
+
+
+@cache
+def _clip(sample_rate: int, seed: int) -> NDArray[np.float32]:
+    source = MixtureSource(sample_rate, "validation")
+    return source.mix(np.random.default_rng(seed), 1.6, snr=5.0, level=-22.0, pause=0.05).noisy
+
+
+def audio_features(preset: Preset, frames: int, seed: int) -> NDArray[np.float32]:
+    """Features ``[bins, frames]`` of synthesised noisy speech."""
+    samples = _clip(preset.audio.sample_rate, seed)[-frames * preset.audio.hop :]
+    return audio.features(preset.audio, samples)
+
+
+@torch.no_grad()
+def mixed_network(preset: Preset, seed: int = 0) -> GatedConvFSENet:
+    """A random network: batch norms not the identity, masks that vary, gates that switch.
+
+    Every gate stands open on about half of the frames of noisy speech.
+    """
+    torch.manual_seed(seed)
+    network = GatedConvFSENet(preset).eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias, std=0.2)
+            torch.nn.init.normal_(module.running_mean, std=0.2)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
+    torch.nn.init.normal_(network.back.weight, std=0.5)
+    features = torch.from_numpy(audio_features(preset, 500, seed=7))[None]
+    x = torch.relu(network.front(features.unsqueeze(3)))
+    for block in network.blocks:
+        if block.gate is not None:
+            torch.nn.init.normal_(block.gate.score.weight, std=1.0)
+            scores = block.gate(x)[0, :, :, 0]
+            block.gate.score.bias -= scores.median(dim=1).values
+        x, _ = block(x)
+    return network
+
+
+def probe_of(preset: Preset) -> dict[str, Any]:
+    """A probe on all gates, as a checkpoint holds it."""
+    weights = np.random.default_rng(5).normal(size=preset.blocks * preset.gates)
+    return {"name": "vad", "weights": weights.astype(np.float32), "bias": -0.75}
+
+
+def quantised(preset: Preset, network: GatedConvFSENet) -> QuantizedModel:
+    """``network`` calibrated on noisy speech; with a probe where there are gates."""
+    probes = [probe_of(preset)] if preset.gate else []
+    return quantise_network(network, [audio_features(preset, 500, seed=7)], probes)
