@@ -132,11 +132,11 @@ evaluate: $(MODEL)/model.pt
 
 ## test: set up, then lint, types and the fast tests
 test: $(SETUP) lint
-	$(PY) -m pytest -q -n 2 -m "not slow"
+	$(PY) -m pytest -q -n 2 --dist loadgroup -m "not slow"
 
 ## test-slow: the tests that take longer
 test-slow: $(SETUP)
-	$(PY) -m pytest -q -n 2 -m slow
+	$(PY) -m pytest -q -n 2 --dist loadgroup -m slow
 
 ## lint: ruff and mypy
 lint: $(SETUP)

@@ -98,14 +98,18 @@ def _features(args: argparse.Namespace, preset: Preset) -> NDArray[np.float32]:
         return features(preset.audio, load_wav(args.wav, preset.audio.sample_rate))
     try:
         values = np.load(args.features, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # numpy and zip each raise their own on foreign bytes
         raise UserError(f"cannot read features from {args.features}: {error}") from error
     bins = preset.audio.bins
     if not isinstance(values, np.ndarray) or values.ndim != 2 or values.shape[0] != bins:
         raise UserError(f"{args.features} must hold float features [{bins}, frames]")
-    if not (np.issubdtype(values.dtype, np.floating) and np.isfinite(values).all()):
-        raise UserError(f"{args.features} must hold finite floating-point numbers")
-    return values.astype(np.float32)
+    if not np.issubdtype(values.dtype, np.floating):
+        raise UserError(f"{args.features} must hold floating-point numbers, not {values.dtype}")
+    with np.errstate(over="ignore"):
+        values = values.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise UserError(f"{args.features} holds values that are no finite float32 numbers")
+    return values
 
 
 def _parser() -> argparse.ArgumentParser:

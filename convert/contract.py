@@ -213,7 +213,13 @@ def _check_mask(graph: Graph) -> None:
 def _check_probes(preset: Preset, entries: list[dict[str, Any]]) -> None:
     gates = preset.blocks * preset.gates
     for entry in entries:
-        if len(entry["weights"]) != gates:
-            raise UserError(
-                f"probe '{entry['name']}' has {len(entry['weights'])} weights for {gates} gates"
-            )
+        probe, weights = f"probe '{entry['name']}'", np.array(entry["weights"])
+        if weights.shape != (gates,):
+            raise UserError(f"{probe} has {weights.size} weights for {gates} gates")
+        if gates and not (weights.dtype == np.int64 and np.abs(weights).max() < 1 << 15):
+            raise UserError(f"{probe} has a weight that is not a 16-bit integer")
+        bias, scale = entry["bias"], entry["scale"]
+        if not isinstance(bias, int) or abs(bias) + int(np.abs(weights).sum()) >= 1 << 31:
+            raise UserError(f"{probe} has a bias that is not an integer, or can overflow 32 bits")
+        if not (np.isfinite(scale) and scale > 0):
+            raise UserError(f"{probe}: scale {scale} is not a positive number")

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
+import warnings
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -32,6 +36,26 @@ RUNTIMES = {
     "tensorflow": "tensorflow.lite.python.interpreter",
 }
 """The packages that bring a TFLite interpreter, and where each has it."""
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep what the runtimes' native code says of itself off the terminal."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nothing, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            os.dup2(nothing.fileno(), 2)
+            yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _one_line(error: Exception) -> str:
+    """What an exception says, without its line breaks."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 class IntegerRung:
@@ -78,21 +102,34 @@ class TfliteRung:
         self.exact = kernels == "reference"
         metadata = read_metadata(path)
         self._gates, self._states = metadata["gates"], metadata["states"]
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        module = importlib.import_module(RUNTIMES[runtime])
-        resolvers = module.OpResolverType
-        resolver = resolvers.BUILTIN_REF if self.exact else resolvers.AUTO
         try:
-            interpreter = module.Interpreter(
-                model_path=str(path), experimental_op_resolver_type=resolver
-            )
-            self._network = interpreter.get_signature_runner(SIGNATURE)
+            with _silence():
+                module = importlib.import_module(RUNTIMES[runtime])
+                resolvers = module.OpResolverType
+                resolver = resolvers.BUILTIN_REF if self.exact else resolvers.AUTO
+                interpreter = module.Interpreter(
+                    model_path=str(path), experimental_op_resolver_type=resolver
+                )
+                interpreter.allocate_tensors()
+                self._network = interpreter.get_signature_runner(SIGNATURE)
         except (RuntimeError, ValueError) as error:
-            raise UserError(f"{runtime} cannot load {path}: {error}") from error
+            raise UserError(f"{runtime} cannot load {path}: {_one_line(error)}") from error
         self._inputs = self._network.get_input_details()
         self._outputs = self._network.get_output_details()
-        self._check_names(path)
+        self._try_frame(path)
         self.reset()
+
+    def _try_frame(self, path: str | Path) -> None:
+        """Raise unless a frame runs with the states and gates of the metadata."""
+        try:
+            self._check_names(path)
+            self.reset()
+            self.step(np.zeros(self._inputs["features"]["shape"][3], np.int8))
+        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+            raise UserError(
+                f"{path}: no frame can be run as its metadata says ({_one_line(error)}); "
+                "`python -m convert check` finds out why"
+            ) from error
 
     def _check_names(self, path: str | Path) -> None:
         wanted = [(gate["logits"], self._outputs) for gate in self._gates]
@@ -200,7 +237,19 @@ class OnnxRung(_FloatRung):
                 str(path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime's own exceptions have no common base
-            raise UserError(f"ONNX Runtime cannot load {path}: {error}") from error
+            raise UserError(f"ONNX Runtime cannot load {path}: {_one_line(error)}") from error
+        ends = (
+            (input_shapes(model.preset), self._session.get_inputs()),
+            (output_shapes(model.preset), self._session.get_outputs()),
+        )
+        for wanted, found in ends:
+            have = {end.name: tuple(end.shape) for end in found}
+            for name, shape in wanted.items():
+                if have.get(name) != shape:
+                    raise UserError(
+                        f"{path} is of another network than '{model.preset.name}': {name} should "
+                        f"be {list(shape)}, but is {list(have.get(name, ())) or 'missing'}"
+                    )
         super().__init__("float, ONNX Runtime", model)
 
     def _infer(self, inputs: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:

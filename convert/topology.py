@@ -174,6 +174,8 @@ def _closed_by(graph: Graph, operator: Operator, logits: str) -> list[tuple[str,
     _require_zero(graph, zero, kept, f"what {logits} puts in place of {layer}'s output")
     if graph.grid(operator.output) != graph.grid(kept):
         raise UserError(f"{logits} re-scales the output of {layer}")
+    if graph.consumers(kept) != [operator] or kept in graph.outputs:
+        raise UserError(f"the output of {layer} is read beside the gate of {logits}")
     if not layer.endswith(".depthwise"):
         return [(layer, "output")]
     readers = [graph.layer(reader) for reader in graph.consumers(operator.output)]

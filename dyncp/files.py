@@ -19,6 +19,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     The suffix is kept, because some writers choose their format by it.
     """
     path = Path(path)
+    if path.is_dir():
+        raise UserError(f"cannot write {path}: it is a folder")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(

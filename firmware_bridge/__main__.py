@@ -54,30 +54,32 @@ def _hello(args: argparse.Namespace) -> None:
 
 def _measure(args: argparse.Namespace) -> None:
     from dyncp.audio import from_pcm, load_wav, save_wav, to_pcm
-    from dyncp.checkpoint import load_checkpoint
-    from dyncp.enhance import enhance
     from dyncp.files import write_text
-    from firmware_bridge.measure import measure
     from targets.board import load_board
 
+    board = load_board(args.board)
     preset, firmware = _preset_and_firmware(args)
     rate = preset.audio.sample_rate
     # The board is given these very samples, so the float network is too.
     samples = from_pcm(to_pcm(load_wav(args.wav, rate)))
-    clean = None
-    if args.clean:
-        clean = load_wav(args.clean, rate)
-        if len(clean) != len(samples):
-            raise UserError(
-                f"{args.clean} has {len(clean)} samples, {args.wav} {len(samples)}; a clean "
-                "reference must be as long as the noisy file"
-            )
+    clean = load_wav(args.clean, rate) if args.clean else None
+    if clean is not None and len(clean) != len(samples):
+        raise UserError(
+            f"{args.clean} has {len(clean)} samples, {args.wav} {len(samples)}; a clean "
+            "reference must be as long as the noisy file"
+        )
+
+    # Slow to import, so not before the input is known to be good.
+    from dyncp.checkpoint import load_checkpoint
+    from dyncp.enhance import enhance
+    from firmware_bridge.measure import measure
+
     network = load_checkpoint(args.checkpoint, expect=preset).network
     enhanced = enhance(network, samples).samples
     with _open(args, firmware) as session, _Bar("measure", "hop") as progress:
         measurement, pcm = measure(
             session,
-            load_board(args.board),
+            board,
             firmware,
             preset,
             samples,

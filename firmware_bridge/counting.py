@@ -12,7 +12,7 @@ is called instructions and never cycles. On silicon the clock ticks once a cycle
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ _NS_PER_SECOND = 10**9
 
 @dataclass(frozen=True)
 class TickCounter:
-    """What a board counts. ``unit`` is "instructions", "cycles" or "none"."""
+    """What a board counts. ``shift`` is of an emulator, ``tick_hz`` not 0 where there is a clock."""
 
     unit: CounterKind
     tick_hz: int
@@ -38,7 +38,7 @@ class TickCounter:
             return 0
         return (2 * ticks * _NS_PER_SECOND // (self.tick_hz << self.shift) + 1) // 2
 
-    def counts(self, ticks: NDArray[np.uint32]) -> NDArray[np.int64]:
+    def counts(self, ticks: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
         """:meth:`count` of every element."""
         flat = [self.count(int(value)) for value in ticks.ravel()]
         return np.array(flat, dtype=np.int64).reshape(ticks.shape)

@@ -172,16 +172,22 @@ class Link:
     def _oldest_reply(self, pending: deque[_Pending]) -> bytes:
         deadline = Deadline(self._reply_seconds)
         attempts = 1
+        prompted = False
         while pending[0].reply is None:
             events = self._receive(deadline.remaining())
             outcomes = {_take(event, pending) for event in events}
             if _Outcome.ANSWERED in outcomes:
                 attempts = 1
+                prompted = False
                 deadline = Deadline(self._reply_seconds)
             late = deadline.expired()
+            # At once for the first sign of a loss only: noise gives many, and each
+            # repetition is answered by a window of replies that may be damaged too.
+            prompt = _Outcome.MISSING in outcomes and not prompted
             unanswered = [entry for entry in pending if entry.reply is None]
-            if not unanswered or not (late or _Outcome.MISSING in outcomes):
+            if not unanswered or not (late or prompt):
                 continue
+            prompted = not late
             self.counts.timeouts += late
             if attempts == self._attempts:
                 raise LinkTimeout(

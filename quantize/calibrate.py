@@ -69,6 +69,11 @@ def observe(network: GatedConvFSENet, features: Iterable[NDArray[np.float32]]) -
 
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
             values = output[0] if isinstance(output, tuple) else output
+            if not bool(torch.isfinite(values).all()):
+                raise UserError(
+                    f"the float network's {name} is not finite on the calibration features; "
+                    "its training diverged, train it anew"
+                )
             seen.see(F.relu(values) if relu else values)
 
         hooks.append(module.register_forward_hook(hook))
@@ -89,6 +94,8 @@ def observe(network: GatedConvFSENet, features: Iterable[NDArray[np.float32]]) -
         with torch.inference_mode():
             for clip in features:
                 batch = torch.from_numpy(np.ascontiguousarray(clip, np.float32))[None]
+                if batch.shape[2] == 0:
+                    continue
                 if not bool(torch.isfinite(batch).all()):
                     raise UserError("the calibration features hold values that are not finite")
                 ranges["features"].see(batch)

@@ -42,7 +42,10 @@ def check_model(model: QuantizedModel) -> None:
         _check_layer(layer, model.activations[spec.input])
         check_accumulators(model, layer)
     _require_array("sigmoid_table", model.sigmoid_table, np.int8, (256,))
+    names = [probe.name for probe in model.probes]
     for probe in model.probes:
+        if names.count(probe.name) > 1:
+            raise UserError(f"two probes are named '{probe.name}'")
         _check_probe(probe, model.preset)
 
 

@@ -157,7 +157,7 @@ def load_model(path: str | Path) -> QuantizedModel:
         return _from_arrays(arrays, str(path))
     except KeyError as error:
         raise UserError(f"{path} lacks the array {error}; it is not a quantised model") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise UserError(f"{path} is not a quantised model: {error}") from error
     except UserError as error:
         message = str(error)
@@ -179,8 +179,14 @@ def _from_arrays(arrays: dict[str, NDArray[Any]], source: str) -> QuantizedModel
     activations = {}
     for name in activation_names(preset):
         scale, zero_point = arrays[f"activation/{name}"].tolist()
+        if zero_point != int(zero_point):
+            raise UserError(f"activation {name}: zero point {zero_point:g} is not an int8 value")
         activations[name] = Activation(scale, int(zero_point))
-    names = [key.split("/")[1] for key in arrays if key.endswith("/weights")]
+    names = [
+        key.removeprefix("probe/").removesuffix("/weights")
+        for key in arrays
+        if key.startswith("probe/") and key.endswith("/weights")
+    ]
     probes = tuple(
         QuantizedProbe(
             name,
@@ -190,4 +196,8 @@ def _from_arrays(arrays: dict[str, NDArray[Any]], source: str) -> QuantizedModel
         )
         for name in names
     )
-    return QuantizedModel(preset, activations, layers, arrays["sigmoid_table"], probes)
+    model = QuantizedModel(preset, activations, layers, arrays["sigmoid_table"], probes)
+    strangers = sorted(set(arrays) - set(_arrays(model)) - {"preset"})
+    if strangers:
+        raise UserError(f"the array '{strangers[0]}' belongs to no part of preset '{preset.name}'")
+    return model

@@ -142,7 +142,7 @@ def build_image(model: ModelSources, board: Board, out: Path) -> Firmware:
     write_text(generated / "build_id.h", _build_id_header(build_id))
 
     includes = [f"-I{folder}" for folder in (*include_folders(), generated, model.folder)]
-    arguments = [
+    arguments: list[str | Path] = [
         *flags,
         # The image must not depend on where it was built.
         f"-ffile-prefix-map={FIRMWARE_FOLDER}=firmware",

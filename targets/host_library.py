@@ -51,7 +51,10 @@ def build_program(
     sources = [*runtime_sources(), Path(model_folder) / SOURCE, program]
     with replacing(output) as temporary:
         run_tool("gcc", [*compile_flags(model_folder), *extra, *sources, "-o", temporary])
-    return Path(output)
+    path = Path(output)
+    mode = path.stat().st_mode
+    path.chmod(mode | (mode & 0o444) >> 2)  # whoever may read it may run it
+    return path
 
 
 def make_host_library(model: str | Path, folder: str | Path) -> Path:

@@ -9,6 +9,13 @@ import pytest
 
 from dyncp.preset import Preset, parse_preset
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a folder's tests in one process: what they build is built once."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
+
+
 TINY: dict[str, Any] = {
     "audio": {
         "sample_rate": 16000,

@@ -101,9 +101,10 @@ def _check_accumulator(layer: ConvolutionPlan) -> None:
     largest = max(INT8_MAX - zero, zero - INT8_MIN)
     bound = np.abs(layer.weights.astype(np.int64)).sum(axis=1) * largest
     bound += np.abs(layer.bias.astype(np.int64))
-    # 40 bits at most before the shift: more than 20 to the left would leave int64.
-    bound <<= np.clip(layer.shift, 0, _LARGEST_LEFT_SHIFT + 1)
-    overflowing = np.flatnonzero((bound >= _ACCUMULATOR_LIMIT) | (layer.shift > _LARGEST_LEFT_SHIFT))
+    bound <<= np.clip(layer.shift, 0, _LARGEST_LEFT_SHIFT)
+    overflowing = np.flatnonzero(
+        (bound >= _ACCUMULATOR_LIMIT) | (layer.shift > _LARGEST_LEFT_SHIFT)
+    )
     if overflowing.size:
         raise UserError(
             f"{layer.name}: channel {overflowing[0]} can overflow its 32-bit accumulator"

@@ -7,6 +7,8 @@ the end every operator has been accounted for: nothing is compiled by guess.
 
 from __future__ import annotations
 
+from ai_edge_litert import schema_py_generated as schema
+
 from convert.topology import Graph, Operator
 from dyncp.errors import UserError
 from dyncp.preset import DEPTHWISE_KERNEL, Preset
@@ -127,6 +129,8 @@ class _Matcher:
         require_no_activation(self._graph, pool)
         length = self._graph.shape(pool.inputs[0])[_TIME_AXIS]
         window = pool.options.filterHeight, pool.options.filterWidth
+        if pool.options.padding != schema.Padding.VALID:
+            raise UserError(f"{describe(self._graph, pool)} must have padding VALID")
         if window != (frames, 1) or length != frames:
             raise UserError(
                 f"{describe(self._graph, pool)} averages {list(window)} of {length} frames, "

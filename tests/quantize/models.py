@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -30,12 +31,12 @@ def audio_features(preset: Preset, frames: int, seed: int) -> NDArray[np.float32
 
 
 @torch.no_grad()
-def mixed_network(preset: Preset, seed: int = 0) -> GatedConvFSENet:
+def mixed_network(preset: Preset) -> GatedConvFSENet:
     """A random network: batch norms not the identity, masks that vary, gates that switch.
 
     Every gate stands open on about half of the frames of noisy speech.
     """
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     network = GatedConvFSENet(preset).eval()
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -61,7 +62,20 @@ def probe_of(preset: Preset) -> dict[str, Any]:
     return {"name": "vad", "weights": weights.astype(np.float32), "bias": -0.75}
 
 
-def quantised(preset: Preset, network: GatedConvFSENet) -> QuantizedModel:
-    """``network`` calibrated on noisy speech; with a probe where there are gates."""
+@cache
+def tiny_model(preset: Preset) -> QuantizedModel:
+    """The mixed network calibrated on noisy speech; with a probe where there are gates."""
     probes = [probe_of(preset)] if preset.gate else []
-    return quantise_network(network, [audio_features(preset, 500, seed=7)], probes)
+    return quantise_network(mixed_network(preset), [audio_features(preset, 500, seed=7)], probes)
+
+
+def with_layer(model: QuantizedModel, name: str, **changes: Any) -> QuantizedModel:
+    """``model`` with other ``weight``, ``weight_scale`` or ``bias`` in one layer."""
+    layer = replace(model.layers[name], **changes)
+    return replace(model, layers={**model.layers, name: layer})
+
+
+def with_activation(model: QuantizedModel, name: str, **changes: Any) -> QuantizedModel:
+    """``model`` with another ``scale`` or ``zero_point`` of one activation."""
+    grid = replace(model.activations[name], **changes)
+    return replace(model, activations={**model.activations, name: grid})

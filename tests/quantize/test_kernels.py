@@ -149,9 +149,9 @@ def gate_test(runtime: str, scale: float, zero_point: int) -> NDArray[np.bool_]:
 
 @pytest.mark.parametrize("scale", [LOGIT_SCALE_MIN, 0.0021, 0.03, 0.5, 0.9999999])
 def test_a_gate_is_open_just_above_its_zero_point(runtime: str, scale: float) -> None:
-    for zero_point in (-128, -127, -1, 0, 60, 126, 127):
+    for zero_point in [*range(-128, 127, 6), 126, 127]:
         got = gate_test(runtime, scale, zero_point)
-        np.testing.assert_array_equal(got, EVERY_INT8 > zero_point)
+        np.testing.assert_array_equal(got, zero_point < EVERY_INT8)
 
 
 def test_the_least_scale_of_logits_is_not_overcautious(runtime: str) -> None:

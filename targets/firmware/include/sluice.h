@@ -63,7 +63,8 @@ typedef struct {
     int16_t zero_point;
 } sluice_tensor_t;
 
-/* The instance. Its fields are private; it is here so that it can be static. */
+/* The instance. Its fields are private; it is here so that it can be static. All
+ * zeros, it is not initialised. */
 typedef struct {
     const sluice_model_t *model;
     uint8_t *arena;
@@ -84,7 +85,8 @@ int32_t sluice_init(sluice_t *instance, const sluice_model_t *model, void *arena
 /* Back to a cold start: zero activation in every ring, silence in the audio path. */
 int32_t sluice_reset(sluice_t *instance);
 
-/* A free-running up-counter for the tick counters; NULL to stop counting. */
+/* A free-running up-counter for the tick counters; NULL to stop counting.
+ * sluice_init() has set NULL. */
 int32_t sluice_set_clock(sluice_t *instance, uint32_t (*clock)(void));
 
 /* Enhance one hop in place. The output is the input of one hop before. */
@@ -110,6 +112,7 @@ int32_t sluice_probe(const sluice_t *instance, uint32_t index, int32_t *score);
 /* The name of probe `index`, or NULL. */
 const char *sluice_probe_name(const sluice_model_t *model, uint32_t index);
 
+/* Of the last frame; NULL before sluice_init(). */
 const sluice_counters_t *sluice_counters(const sluice_t *instance);
 
 /* Counters of layer `index`, front to back, and its name. */

@@ -17,10 +17,13 @@ int32_t sluice_info(const sluice_model_t *model, sluice_info_t *info)
 int32_t sluice_init(sluice_t *instance, const sluice_model_t *model, void *arena,
                     size_t arena_bytes)
 {
-    if (instance == NULL || model == NULL || arena == NULL) {
+    if (instance == NULL) {
         return SLUICE_ERROR_ARGUMENT;
     }
     instance->model = NULL; /* a failed init leaves no usable instance */
+    if (model == NULL || arena == NULL) {
+        return SLUICE_ERROR_ARGUMENT;
+    }
     if (arena_bytes < model->info.arena_bytes || (uintptr_t)arena % ARENA_ALIGNMENT != 0) {
         return SLUICE_ERROR_ARENA;
     }
@@ -77,6 +80,9 @@ int32_t sluice_set_clock(sluice_t *instance, uint32_t (*clock)(void))
 {
     if (instance == NULL) {
         return SLUICE_ERROR_ARGUMENT;
+    }
+    if (instance->model == NULL) {
+        return SLUICE_ERROR_STATE;
     }
     instance->clock = clock;
     return SLUICE_OK;

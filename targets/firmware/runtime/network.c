@@ -157,5 +157,7 @@ void sluice_run_network(sluice_t *instance)
     run_pointwise(instance, &model->back, x, NULL, NULL, mask);
     sluice_sigmoid(model->sigmoid, mask, model->back.outputs, mask);
     book(instance, &progress, model->back.outputs, model->back.inputs);
-    instance->frames++;
+    if (instance->frames < UINT32_MAX) { /* years; 0 says that nothing has run */
+        instance->frames++;
+    }
 }

@@ -105,7 +105,7 @@ const char *sluice_probe_name(const sluice_model_t *model, uint32_t index)
 
 const sluice_counters_t *sluice_counters(const sluice_t *instance)
 {
-    return instance != NULL ? &instance->counters : NULL;
+    return check(instance, instance) == SLUICE_OK ? &instance->counters : NULL;
 }
 
 int32_t sluice_layer(const sluice_t *instance, uint32_t index, const char **name,

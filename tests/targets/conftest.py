@@ -1,0 +1,68 @@
+"""Networks converted once for all tests of this folder; onnx2tf takes 10 s each."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from tests.conftest import tiny_preset
+from tests.targets.built import Built, build
+
+FAST = [("output", 1, 5), ("hidden", 8, 5), (None, 1, 1)]
+SLOW = [("output", 4, 1), ("output", 8, 5), ("hidden", 1, 1), ("hidden", 4, 5)]
+
+
+def _build(settings: tuple[Any, ...], factory: pytest.TempPathFactory) -> Built:
+    root = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # shared by the workers
+    preset = tiny_preset(*settings)
+    return build(preset, root / "targets" / preset.name)
+
+
+def _name(settings: tuple[Any, ...]) -> str:
+    site, group, pool_frames = settings
+    return f"{site}-x{group}-pool{pool_frames}" if site else "static"
+
+
+@pytest.fixture(
+    scope="session",
+    params=[*FAST, *(pytest.param(settings, marks=pytest.mark.slow) for settings in SLOW)],
+    ids=_name,
+)
+def any_built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Every kind of network."""
+    return _build(request.param, tmp_path_factory)
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        *(settings for settings in FAST if settings[0]),
+        *(pytest.param(settings, marks=pytest.mark.slow) for settings in SLOW),
+    ],
+    ids=_name,
+)
+def any_gated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Every kind of network that has gates."""
+    return _build(request.param, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def hidden(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Gates on groups of 8 hidden channels, with a moving average and two probes."""
+    return _build(("hidden", 8, 5), tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Gates on single output channels, with a moving average and two probes."""
+    return _build(("output", 1, 5), tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def static(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """No gates."""
+    return _build((None, 1, 1), tmp_path_factory)
