@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -249,6 +250,57 @@ def test_hidden_gates_that_break_the_contract_are_named(
     hidden: Built, tmp_path: Path, edit: Edit, message: str
 ) -> None:
     assert message in refused(hidden, tmp_path, edit)
+
+
+def test_a_gate_that_the_graph_has_lost_is_named(output: Built, tmp_path: Path) -> None:
+    """Its logits still leave the graph, but nothing asks them."""
+
+    def lose(model: Any) -> None:
+        rewire("ADD", "back.input", "pool1_out", "block1.update")(model)
+        gone = [
+            id(operator(model, "GREATER", "gate1_logits/open")),
+            id(operator(model, "SELECT_V2", "block1.update/select_v2")),
+        ]
+        graph = model.subgraphs[0]
+        graph.operators = [op for op in graph.operators if id(op) not in gone]
+
+    assert "gate 1: no test in the graph reads gate1_logits" in refused(output, tmp_path, lose)
+
+
+def test_a_gate_that_the_metadata_does_not_know_is_named(output: Built, tmp_path: Path) -> None:
+    def add(model: Any) -> None:
+        """Close bins of the mask where the first block's input is zero."""
+        graph, extra = model.subgraphs[0], {}
+        for name, like in (
+            ("open", "gate0_logits/open"),
+            ("threshold", "gate0_logits/threshold"),
+            ("closed", "gate0_logits/threshold"),
+            ("selected", "mask_logits"),
+        ):
+            extra[name] = len(graph.tensors)
+            graph.tensors.append(copy.deepcopy(tensor(model, like)))
+            graph.tensors[-1].name = name.encode()
+        for name, source in (("threshold", "pool0_out"), ("closed", "mask_logits")):
+            found = graph.tensors[extra[name]]
+            found.quantization = tensor(model, source).quantization
+            found.buffer = len(model.buffers)
+            buffer = schema.BufferT()
+            zero = np.array(found.quantization.zeroPoint, np.int8)
+            buffer.data = np.frombuffer(zero.tobytes(), np.uint8)
+            model.buffers.append(buffer)
+        test = copy.deepcopy(operator(model, "GREATER", "gate0_logits/open"))
+        test.inputs = np.array([index_of(model, "pool0_out"), extra["threshold"]], np.int32)
+        test.outputs = np.array([extra["open"]], np.int32)
+        select = copy.deepcopy(operator(model, "SELECT_V2", "block0.update/select_v2"))
+        kept = index_of(model, "mask_logits")
+        select.inputs = np.array([extra["open"], kept, extra["closed"]], np.int32)
+        select.outputs = np.array([extra["selected"]], np.int32)
+        last = operator(model, "LOGISTIC", "mask")
+        last.inputs = np.array([extra["selected"]], np.int32)
+        graph.operators[-1:] = [test, select, last]
+
+    message = refused(output, tmp_path, add)
+    assert "the graph tests pool0_out, of which the metadata knows no gate" in message
 
 
 def test_gates_in_the_metadata_of_a_static_graph_are_named(static: Built, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_names_order_and_shapes_are_those_of_the_contract(any_built: Built) -> N
         assert list(found.items()) == list(wanted.items())
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def test_onnx_runtime_gives_what_torch_gives(any_built: Built) -> None:
     """Over frames of noisy speech, with states, and gates open and closed."""
     preset = any_built.preset

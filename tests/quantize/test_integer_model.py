@@ -58,7 +58,7 @@ def test_every_tensor_is_what_plain_integers_give(any_tiny_preset: Preset) -> No
         assert 0.1 < np.mean(open_gates(model, outputs)) < 0.9
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def test_it_follows_the_float_network(any_tiny_preset: Preset) -> None:
     """Frame by frame from equal states: nearly the same gates, and then nearly the same mask."""
     preset = any_tiny_preset
