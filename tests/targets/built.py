@@ -82,9 +82,7 @@ class Built:
         return HostLibrary(self.c_folder / LIBRARY)
 
 
-def quantised_features(
-    model: QuantizedModel, features: NDArray[np.floating]
-) -> NDArray[np.int8]:
+def quantised_features(model: QuantizedModel, features: NDArray[np.floating]) -> NDArray[np.int8]:
     """Float features ``[bins, frames]`` as the network's input, int8 ``[frames, bins]``."""
     grid = model.activations["features"]
     return quantise(features.T, grid.scale, grid.zero_point)

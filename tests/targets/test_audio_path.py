@@ -66,9 +66,7 @@ class FrontEnd:
     scale: float
     program: Path
 
-    def run(
-        self, pcm: NDArray[np.int16], mask: NDArray[np.int8] | None = None
-    ) -> NDArray[np.void]:
+    def run(self, pcm: NDArray[np.int16], mask: NDArray[np.int8] | None = None) -> NDArray[np.void]:
         """Fields ``spectrum`` (as complex samples in [-1, 1)), ``features`` and ``pcm`` a hop."""
         hop, bins = self.audio.hop, self.audio.bins
         record = np.dtype(
