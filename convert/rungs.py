@@ -138,6 +138,12 @@ class TfliteRung:
         for name, details in wanted:
             if name not in details:
                 raise UserError(f"{path}: the metadata names {name}, the signature does not")
+        for state in self._states:
+            taps = int(self._inputs[state["input"]]["shape"][1])
+            if len(state["reads"]) != taps:
+                raise UserError(
+                    f"{path}: {state['input']} has {taps} taps, the metadata {len(state['reads'])}"
+                )
 
     def reset(self) -> None:
         self._history: dict[str, deque[Int8]] = {}

@@ -14,9 +14,6 @@ from tqdm import tqdm
 from dyncp.errors import UserError, run_command
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from dyncp.preset import Preset
     from firmware_bridge.session import Board
     from targets.firmware_build import Firmware

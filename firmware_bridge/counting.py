@@ -24,7 +24,7 @@ _NS_PER_SECOND = 10**9
 
 @dataclass(frozen=True)
 class TickCounter:
-    """What a board counts. ``shift`` is of an emulator, ``tick_hz`` not 0 where there is a clock."""
+    """What a board counts. ``tick_hz`` is not 0 where it counts; ``shift`` is of an emulator."""
 
     unit: CounterKind
     tick_hz: int

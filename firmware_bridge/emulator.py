@@ -37,7 +37,7 @@ class EmulatorTransport(SerialTransport):
             )
         tool = find_tool(_EMULATOR)
         self._emulator: subprocess.Popen[bytes] | None = None
-        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115: open as long as the emulator
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the emulator)
         try:
             with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
                 self._emulator = subprocess.Popen(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 import types
 from dataclasses import MISSING, dataclass, fields
@@ -207,6 +208,11 @@ def _check(board: Board, source: str) -> None:
         (board.clock.counts == "instructions") == (board.emulator is not None),
         '\'clock.counts\' must be "instructions" with an [emulator], and "cycles" without',
     )
+    for usb_id in board.usb.ids if board.usb else ():
+        require(
+            re.fullmatch("[0-9a-f]{4}:[0-9a-f]{4}", usb_id) is not None,
+            f"'usb.ids' must be like '0483:374b', in lower case, not {usb_id!r}",
+        )
     if board.emulator:
         require(board.emulator.icount_shift <= 10, "'emulator.icount_shift' must lie in 0..10")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -59,7 +60,8 @@ def run_tool(name: str, arguments: Sequence[str | Path]) -> str:
 
 def _complaint(output: str) -> str:
     """The line that says why: the first error, else the first line."""
-    # collect2 only repeats that the linker, whose lines stand above, has failed.
-    lines = [line for line in output.splitlines() if line and not line.startswith("collect2:")]
+    # The linker gives its reason between a line that says where and one of gcc's own.
+    noise = re.compile(r"^collect2:|: in function `[^']*':$|^$")
+    lines = [line for line in output.splitlines() if not noise.search(line)]
     errors = [line for line in lines if "error" in line.lower()]
     return (errors or lines or ["it said nothing"])[0]

@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
+import pytest
 from numpy.typing import NDArray
 
+from convert.contract import check_contract
 from convert.flatbuffer import operator_name, pack, parse, text
 from convert.onnx_export import export_onnx, layer_weights
 from convert.structure import float_structure
 from convert.tflite_build import build_tflite
 from dyncp.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from dyncp.errors import UserError
 from dyncp.files import write_bytes
 from dyncp.network import GatedConvFSENet
 from dyncp.preset import Preset
@@ -27,6 +29,8 @@ from quantize.model import QuantizedModel, load_model, save_model
 from tests.quantize.models import audio_features, mixed_network, probe_of, tiny_model
 
 Metadata = dict[str, Any]
+Edit = Callable[[Any], Any]
+"""A change of a ``ModelT`` in place."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ def build(preset: Preset, folder: Path) -> Built:
     return built
 
 
-def edited(source: Path, output: Path, edit: Callable[[Any], Any]) -> Path:
+def edited(source: Path, output: Path, edit: Edit) -> Path:
     """A copy of a .tflite with ``edit`` applied to its ``ModelT``."""
     model = parse(source.read_bytes(), str(source))
     edit(model)
@@ -103,7 +107,7 @@ def edited(source: Path, output: Path, edit: Callable[[Any], Any]) -> Path:
     return output
 
 
-def with_metadata(edit: Callable[[Metadata], Any]) -> Callable[[Any], None]:
+def with_metadata(edit: Callable[[Metadata], Any]) -> Edit:
     """An edit of a ``ModelT`` that changes its ``sluice`` entry in place."""
 
     def apply(model: Any) -> None:
@@ -144,11 +148,12 @@ def values(model: Any, name: str) -> NDArray[np.uint8]:
     return buffer.data
 
 
-def add_copy(model: Any, name: str, new_name: str) -> int:
-    """Another computed tensor like ``name``; gives its index."""
-    source = tensor(model, name)
-    copy = schema.TensorT()
-    copy.name, copy.shape, copy.type = new_name.encode(), source.shape, source.type
-    copy.buffer, copy.hasRank, copy.quantization = 0, True, source.quantization
-    model.subgraphs[0].tensors.append(copy)
-    return len(model.subgraphs[0].tensors) - 1
+def refused(built: Built, tmp_path: Path, edit: Edit) -> str:
+    """The one line with which the edited file is refused, without the file's name."""
+    path = edited(built.tflite, tmp_path / "broken.tflite", edit)
+    with pytest.raises(UserError) as error:
+        check_contract(path)
+    message = str(error.value)
+    assert "\n" not in message
+    assert message.startswith(str(path))
+    return message.removeprefix(str(path)).lstrip(": ")

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from dyncp.checkpoint import SHIPPED_FOLDER, Checkpoint, load_checkpoint
-from dyncp.data.labels import voice_activity
 from dyncp.data.mixtures import MixtureSource, noise_classes
 from dyncp.data.noise import HELD_OUT
 from dyncp.data.speech import SPLITS, speakers

@@ -115,6 +115,14 @@ def test_the_longest_frame_is_taken_and_a_longer_one_is_not(
     assert (event == frame) == (count <= MAX_PAYLOAD)
 
 
+def test_what_follows_the_longest_frame_is_not_cut_off(link_library: Path) -> None:
+    """A frame that is intact up to the end of the buffer is still not what was sent."""
+    longer = sealed(Frame(3, 9, b"\x55" * MAX_PAYLOAD)) + b"\x55"
+    wire = b"\0" + cobs_encode(longer) + b"\0"
+    assert FakeBoard(link_library).receive(wire) == [None]
+    assert [type(event) for event in Receiver(MAX_PAYLOAD).feed(wire)] == [Damaged]
+
+
 def test_a_needless_last_group_is_no_damage(link_library: Path) -> None:
     """Some encoders close a full group with an empty one; docs/protocol.md allows it."""
     candidates = (Frame(3, 0x101 + n, b"\x55" * 246) for n in range(1000))

@@ -56,14 +56,17 @@ def nothing(_: Frame) -> bytes:
 
 
 class Script:
-    """A board that is a function from a request to bytes. One answer is read at a time."""
+    """A board that is a function from a request to bytes. One answer is read at a time.
+
+    A number among the ``answers`` is so many seconds of silence.
+    """
 
     name = "script"
 
     def __init__(self, answer: Answer, greet: Answer = greeting, stale: bytes = b"") -> None:
         self.answer, self.greet = answer, greet
         self.requests: list[Frame] = []
-        self.answers = deque([stale] if stale else [])
+        self.answers: deque[bytes | float] = deque([stale] if stale else [])
         self.unread = 0
         self.most_unread = 0
         self._receiver = Receiver(16384)
@@ -83,8 +86,12 @@ class Script:
         if not self.answers:
             VirtualDeadline.wait(seconds)
             return b""
+        answer = self.answers.popleft()
+        if isinstance(answer, float):
+            VirtualDeadline.wait(min(answer, seconds))
+            return b""
         self.unread = max(0, self.unread - 1)
-        return self.answers.popleft()
+        return answer
 
     def close(self) -> None:
         raise AssertionError("the link does not own its transport")
@@ -132,9 +139,11 @@ def test_a_board_of_another_version_is_named_at_once() -> None:
 def test_a_board_that_falls_silent_is_asked_as_often_as_agreed() -> None:
     script = Script(nothing)
     host = opened(script, attempts=3)
+    start = VirtualDeadline.now
     with pytest.raises(LinkTimeout, match=r"script gave no intact reply to a STATS in 3 attempts"):
         host.ask(STATS)
     assert script.requests == [Frame(MessageType.STATS, 1)] * 3
+    assert VirtualDeadline.now - start == 3.0
     assert host.counts == LinkCounts(sent=1, repeated=2, damaged=0, timeouts=3)
     with pytest.raises(LinkError, match="greet the board again"):
         host.ask(STATS)
@@ -168,6 +177,47 @@ def test_noise_is_not_answered_by_a_flood() -> None:
     script.answers += [echo(Frame(MessageType.STATS, n)) for n in (1, 2)]
     assert list(replies) == [b"", b""]
     assert host.counts == LinkCounts(sent=2, repeated=2, damaged=50)
+
+
+def after(times: dict[int, int], signs: bytes = b"") -> Script:
+    """Each number is answered when it has come so often, and with ``signs`` before."""
+
+    def answer(frame: Frame) -> bytes:
+        count = sum(request.sequence == frame.sequence for request in script.requests)
+        return echo(frame) if count == times[frame.sequence] else signs
+
+    script = Script(answer)
+    return script
+
+
+def test_any_answer_is_a_sign_of_life() -> None:
+    """Whoever answers the second request is not given up for the first."""
+    host = opened(after({1: 3, 2: 2}), attempts=2)
+    assert list(host.exchange([STATS, STATS])) == [b"", b""]
+    assert host.counts == LinkCounts(sent=2, repeated=3, timeouts=2)
+
+
+def test_after_a_timeout_the_next_loss_is_repaired_at_once_too() -> None:
+    answers = iter([b"\x05\x11\x22\0", b"", b"\x05\x11\x22\0"])
+    host = opened(Script(lambda frame: next(answers, echo(frame))), attempts=4)
+    assert host.ask(STATS) == b""
+    assert host.counts == LinkCounts(sent=1, repeated=3, damaged=2, timeouts=1)
+
+
+def test_a_slow_board_is_not_hurried_while_it_answers() -> None:
+    """Each hop may take most of the time allowed; repetitions would only be more to do."""
+    host = opened(script := Script(nothing))
+    replies = host.exchange([STATS, STATS])
+    script.answers += [0.9, echo(Frame(MessageType.STATS, 2)), 0.9]
+    script.answers += [echo(Frame(MessageType.STATS, 1))]
+    assert list(replies) == [b"", b""]
+    assert host.counts == LinkCounts(sent=2)
+
+
+def test_after_an_answer_the_next_loss_is_repaired_at_once_again() -> None:
+    host = opened(after({1: 3, 2: 1}, signs=b"\x05\x11\x22\0"))
+    assert list(host.exchange([STATS, STATS])) == [b"", b""]
+    assert host.counts.timeouts == 0
 
 
 def test_a_complaint_about_another_number_changes_nothing() -> None:

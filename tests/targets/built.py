@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -98,23 +97,20 @@ def noisy_pcm(preset: Preset, hops: int) -> NDArray[np.int16]:
 
 
 def build(preset: Preset, folder: Path) -> Built:
-    """Make and convert a random network, once for all processes that share ``folder``."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Make and convert a random network; done once for a folder."""
     built = Built(preset, folder)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (built.c_folder / LIBRARY).is_file():
-            network = _network(preset)
-            model = quantise_network(
-                network, [audio_features(preset, 500, seed=7)], _probes(preset)
-            )
-            save_model(folder / "quantized.npz", model)
-            onnx = folder / "model.onnx"
-            export_onnx(onnx, network)
-            weights = layer_weights(onnx, preset)
-            # Read back, as the command line does.
-            write_bytes(built.tflite, build_tflite(float_structure(onnx), weights, built.model))
-            make_host_library(built.tflite, built.c_folder)
+    if (built.c_folder / LIBRARY).is_file():
+        return built
+    folder.mkdir(parents=True)
+    network = _network(preset)
+    clips = [audio_features(preset, 500, seed=7)]
+    save_model(folder / "quantized.npz", quantise_network(network, clips, _probes(preset)))
+    onnx = folder / "model.onnx"
+    export_onnx(onnx, network)
+    # From here on as the command lines do it, file by file.
+    weights = layer_weights(onnx, preset)
+    write_bytes(built.tflite, build_tflite(float_structure(onnx), weights, built.model))
+    make_host_library(built.tflite, built.c_folder)
     return built
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
@@ -15,11 +14,8 @@ SLOW = [("output", 4, 1), ("output", 8, 5), ("hidden", 1, 1), ("hidden", 4, 5)]
 
 
 def _build(settings: tuple[Any, ...], factory: pytest.TempPathFactory) -> Built:
-    root = factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        root = root.parent  # shared by the workers
     preset = tiny_preset(*settings)
-    return build(preset, root / "targets" / preset.name)
+    return build(preset, factory.getbasetemp() / "targets" / preset.name)
 
 
 def _name(settings: tuple[Any, ...]) -> str:

@@ -18,7 +18,7 @@ def assert_sound(arena: Arena) -> None:
         assert apart or not first.buffer.overlaps(second.buffer), f"{first} and {second}"
     for placement in arena.placements:
         assert placement.offset % ALIGNMENT == 0
-        assert 0 <= placement.offset and placement.end <= arena.size
+        assert placement.offset >= 0 and placement.end <= arena.size
     assert arena.size % ALIGNMENT == 0
 
 

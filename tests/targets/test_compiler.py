@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from quantize.arithmetic import INT8_MIN, Addition
 from quantize.wiring import block_input

@@ -1,0 +1,170 @@
+"""firmware.elf: built, measured, named by its content, and refused where it cannot be."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from convert.flatbuffer import text
+from dyncp.errors import UserError
+from targets.board import Board, Emulator, load_board
+from targets.firmware_build import Firmware, _plan_payload_bytes, build_firmware, read_firmware
+from targets.toolchain import run_tool
+from tests.targets.built import Built, edited
+
+BOARD = load_board("mps2-an386")
+
+
+def image_of(folder: Path) -> bytes:
+    """The bytes that would be flashed."""
+    output = folder / "firmware.bin"
+    run_tool("arm-none-eabi-objcopy", ["-O", "binary", folder / "firmware.elf", output])
+    return output.read_bytes()
+
+
+def sizes_of(elf: Path) -> dict[str, int]:
+    rows = [line.split() for line in run_tool("arm-none-eabi-size", ["-A", elf]).splitlines()]
+    return {row[0]: int(row[1]) for row in rows if len(row) == 3 and row[1].isdigit()}
+
+
+@pytest.fixture(scope="module")
+def built_folder(hidden: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("board")
+    build_firmware(hidden.tflite, BOARD, folder)
+    return folder
+
+
+def test_the_figures_are_those_of_the_image(hidden: Built, built_folder: Path) -> None:
+    """The report quotes them as what the model costs."""
+    firmware = read_firmware(built_folder / "firmware.elf")
+    sizes = sizes_of(built_folder / "firmware.elf")
+    assert (firmware.board, firmware.preset) == ("mps2-an386", hidden.preset.name)
+    assert firmware.model_hash == hidden.model.model_hash
+    constants = sizes[".text"] + sizes[".rodata"] + sizes.get(".ARM.exidx", 0)
+    assert firmware.flash_bytes == constants + sizes.get(".data", 0)
+    assert firmware.flash_bytes == len(image_of(built_folder))
+    assert firmware.ram_bytes == sizes.get(".data", 0) + sizes[".bss"]
+    assert firmware.stack_bytes == sizes[".stack"] == BOARD.memory.stack_bytes
+    assert firmware.ram_bytes > hidden.plan.arena.size
+    assert "-mcpu=cortex-m4" in firmware.flags and "arm-none-eabi-gcc" in firmware.compiler
+
+
+def test_everything_that_belongs_to_a_build_lies_beside_it(built_folder: Path) -> None:
+    found = {path.relative_to(built_folder).as_posix() for path in built_folder.rglob("*.*")}
+    sources = ("board_config.h", "build_id.h", "sluice_model.c", "sluice_model.h")
+    expected = {"firmware.elf", "firmware.map", "firmware.json", *(f"source/{n}" for n in sources)}
+    assert found - {"firmware.bin"} == expected
+    assert "sluice_model" in (built_folder / "firmware.map").read_text()
+
+
+def test_the_build_id_is_in_the_image(built_folder: Path) -> None:
+    """The greeting shows it: a host knows whether it talks to this very build."""
+    firmware = read_firmware(built_folder / "firmware.elf")
+    identity = bytes.fromhex(firmware.build_id)
+    assert len(identity) == 16
+    assert image_of(built_folder).count(identity) == 1
+
+
+def test_the_same_sources_give_the_same_build_anywhere(
+    hidden: Built, built_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two people who build one model must get one build id, and one image."""
+    elsewhere = tmp_path / "deeper" / "down"
+    elsewhere.mkdir(parents=True)
+    monkeypatch.chdir(elsewhere)
+    again = build_firmware(hidden.tflite, BOARD, Path("other"))
+    assert again == read_firmware(built_folder / "firmware.elf")
+    assert image_of(elsewhere / "other") == image_of(built_folder)
+    # Twice into one folder: what a build has left there must not count.
+    assert build_firmware(hidden.tflite, BOARD, Path("other")) == again
+
+
+def test_one_weight_makes_another_build(hidden: Built, built_folder: Path, tmp_path: Path) -> None:
+    """Also where the model's own hash is not what changed."""
+
+    def one_weight(model: Any) -> None:
+        tensors = model.subgraphs[0].tensors
+        tensor = next(t for t in tensors if text(t.name) == "block0.down/weight")
+        data = np.array(model.buffers[tensor.buffer].data)
+        data[5] ^= 1
+        model.buffers[tensor.buffer].data = data
+
+    other = edited(hidden.tflite, tmp_path / "other.tflite", one_weight)
+    first = read_firmware(built_folder / "firmware.elf")
+    second = build_firmware(other, BOARD, tmp_path / "out")
+    assert first.model_hash == second.model_hash
+    assert first.build_id != second.build_id
+
+
+def test_another_board_makes_another_build(
+    static: Built, hidden: Built, built_folder: Path, tmp_path: Path
+) -> None:
+    """An awkward title and a network without gates build too."""
+    board = replace(BOARD, title="über */ \\ board\n", emulator=Emulator("mps2-an386", 6))
+    first = read_firmware(built_folder / "firmware.elf")
+    assert build_firmware(hidden.tflite, board, tmp_path / "a").build_id != first.build_id
+    assert build_firmware(static.tflite, board, tmp_path / "b").preset == static.preset.name
+
+
+@pytest.mark.parametrize(("memory", "name"), [("flash", "memory.flash"), ("ram", "memory.ram")])
+def test_an_image_that_does_not_fit_names_the_memory(
+    memory: str, name: str, static: Built, tmp_path: Path
+) -> None:
+    board = with_memory(BOARD, memory, 8192)
+    message = f"does not fit board 'mps2-an386': {name} has 8192 bytes, [0-9]+ too few; choose"
+    with pytest.raises(UserError, match=message) as caught:
+        build_firmware(static.tflite, board, tmp_path)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.glob("firmware.*"))
+    assert not list(tmp_path.glob(".firmware*"))
+
+
+def with_memory(board: Board, memory: str, size: int) -> Board:
+    region = replace(getattr(board.memory, memory), bytes=size)
+    return replace(board, memory=replace(board.memory, **{memory: region}))
+
+
+def test_a_core_that_the_compiler_does_not_know_is_named(static: Built, tmp_path: Path) -> None:
+    board = replace(BOARD, core=replace(BOARD.core, cpu="cortex-m99"))
+    with pytest.raises(UserError, match="cortex-m99"):
+        build_firmware(static.tflite, board, tmp_path)
+
+
+def test_the_link_has_room_for_the_longest_message(hidden: Built) -> None:
+    """A hop of 1024 samples has 2048 bytes, twice the usual payload."""
+    plan = hidden.plan
+    assert _plan_payload_bytes(plan) == 1024
+    longer = replace(plan, audio=replace(plan.audio, n_fft=2048))
+    gates, probes, counters = 2 * 1, 2 * 4, 20
+    assert _plan_payload_bytes(longer) >= 2048 + gates + probes + counters
+    assert _plan_payload_bytes(longer) % 16 == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"cannot read .*firmware\.json: No such file.*; build it with: python -m targets"),
+        ("{", r"firmware\.json is not what `python -m targets firmware` writes"),
+        ("{}", r"firmware\.json is not what `python -m targets firmware` writes"),
+        ("[]", r"firmware\.json is not what `python -m targets firmware` writes"),
+    ],
+)
+def test_figures_that_are_missing_or_damaged(
+    content: str | None, message: str, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / "firmware.json").write_text(content)
+    with pytest.raises(UserError, match=message):
+        read_firmware(tmp_path / "firmware.elf")
+
+
+def test_figures_survive_the_file(built_folder: Path) -> None:
+    values = json.loads((built_folder / "firmware.json").read_text())
+    firmware = read_firmware(built_folder / "firmware.elf")
+    assert isinstance(firmware, Firmware)
+    assert {**values, "flags": tuple(values["flags"])} == vars(firmware)
