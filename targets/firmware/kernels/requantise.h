@@ -43,13 +43,12 @@ static inline int32_t sluice_requantise(int32_t accumulator, int32_t multiplier,
 /* To int8, not below `lowest`: -128, or the output's zero point after a ReLU. */
 static inline int8_t sluice_saturate(int32_t value, int32_t lowest)
 {
-    if (value < lowest) {
-        value = lowest;
-    }
-    if (value > INT8_MAX) {
-        value = INT8_MAX;
-    }
-    return (int8_t)value;
+#if defined(__ARM_FEATURE_DSP)
+    __asm__("ssat %0, #8, %0" : "+r"(value));
+#else
+    value = value > INT8_MAX ? INT8_MAX : value;
+#endif
+    return (int8_t)(value < lowest ? lowest : value);
 }
 
 #endif
