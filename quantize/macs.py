@@ -8,7 +8,8 @@ them. Of a layer, ``outputs`` rows run, each over ``inputs`` columns:
 
 What is stored depends on the layout that a core's kernels read
 (``targets/compiler/packing.py``): `plain` nothing but the weights; `rows` fills up
-inputs to a multiple of 8, `tiles` outputs too. The 12 bytes are a row's bias, multiplier and shift (int32 each) as the firmware
+inputs to a multiple of 8, `tiles` outputs too. The 12 bytes are a row's bias, multiplier
+and shift (int32 each) as the firmware
 stores them. Closed gates leave out rows of `down` (site `output`); or rows of
 `up`, channels of `depthwise` and columns of `down` (site `hidden`), whose rows
 then still cost their 12 bytes each.
