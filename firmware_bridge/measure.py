@@ -49,7 +49,8 @@ def measure(
     streamed = stream(session, audio.to_pcm(samples), progress)
     stats = session.stats()
     gates = streamed.gates
-    executed = [executed_work(preset, list(frame)) for frame in gates]
+    dense = dense_work(preset, firmware.layouts)
+    executed = [executed_work(preset, list(frame), firmware.layouts) for frame in gates]
     greeting = session.greeting
     measurement = {
         "format": MEASUREMENT_FORMAT,
@@ -82,11 +83,9 @@ def measure(
             }
             for index in range(preset.blocks)
         },
-        "macs": _compare(
-            dense_work(preset), executed, lambda work: work.macs, streamed.executed_macs
-        ),
+        "macs": _compare(dense, executed, lambda work: work.macs, streamed.executed_macs),
         "weight_bytes": _compare(
-            dense_work(preset), executed, lambda work: work.weight_bytes, streamed.weight_bytes
+            dense, executed, lambda work: work.weight_bytes, streamed.weight_bytes
         ),
         "work": _work(streamed, greeting.counter.unit),
         "memory": {

@@ -10,18 +10,22 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
 from dyncp.errors import UserError
-from targets.sources import FIRMWARE_FOLDER
+from targets.sources import FIRMWARE_FOLDER, Kernels
 
 BOARD_FOLDER = Path(__file__).parent / "boards"
 
 
 @dataclass(frozen=True)
 class Core:
-    """What the compiler is told with ``-mcpu``, ``-mfpu`` and ``-mfloat-abi``."""
+    """What the compiler is told with ``-mcpu``, ``-mfpu`` and ``-mfloat-abi``.
+
+    ``kernels``: "dsp" for cores with the DSP extension (M4, M7, most M33).
+    """
 
     cpu: str
     fpu: str
     float_abi: Literal["soft", "softfp", "hard"]
+    kernels: Kernels
 
     @property
     def flags(self) -> tuple[str, ...]:

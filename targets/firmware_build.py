@@ -16,15 +16,17 @@ import json
 import re
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from dyncp.errors import UserError
 from dyncp.files import replacing, write_text
+from quantize.macs import Layouts
 from targets.board import Board, board_names, load_board
 from targets.compiler.c_text import in_comment, string
 from targets.compiler.compile import compile_model
 from targets.compiler.emit import write_c
+from targets.compiler.packing import layout_of
 from targets.compiler.plan import Plan
 from targets.sources import C_FLAGS, FIRMWARE_FOLDER, include_folders, runtime_sources
 from targets.toolchain import ToolFailure, find_tool, run_tool
@@ -52,11 +54,15 @@ class ModelSources:
     preset: str
     model_hash: str
     max_payload: int = _DEFAULT_PAYLOAD
+    layouts: Layouts = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Firmware:
-    """What was built. Sizes in bytes; ``ram_bytes`` leaves out the stack."""
+    """What was built. Sizes in bytes; ``ram_bytes`` leaves out the stack.
+
+    ``layouts``: how the weights of each layer are stored.
+    """
 
     board: str
     preset: str
@@ -68,6 +74,7 @@ class Firmware:
     ram_bytes: int
     stack_bytes: int
     sections: dict[str, int]
+    layouts: Layouts
 
 
 def build_firmware(model: Path, board: Board, out: Path) -> Firmware:
@@ -77,14 +84,18 @@ def build_firmware(model: Path, board: Board, out: Path) -> Firmware:
     not one that can be compiled.
     """
     find_tool(COMPILER)  # before anything is written
-    plan = compile_model(model)
+    kernels = board.core.kernels
+    plan = compile_model(model, kernels)
     source, _ = write_c(plan, out / "source")
     sources = ModelSources(
-        sources=(*runtime_sources(), source),
+        sources=(*runtime_sources(kernels), source),
         folder=source.parent,
         preset=plan.preset,
         model_hash=plan.model_hash,
         max_payload=_plan_payload_bytes(plan),
+        layouts={
+            layer.name: layout_of(plan.network, layer, kernels) for layer in plan.network.layers
+        },
     )
     return build_image(sources, board, out)
 
@@ -175,6 +186,7 @@ def build_image(model: ModelSources, board: Board, out: Path) -> Firmware:
             ram_bytes=sections.get(".data", 0) + sections.get(".bss", 0),
             stack_bytes=sections[".stack"],
             sections=sections,
+            layouts=model.layouts,
         )
         figures.write_text(json.dumps(asdict(firmware), indent=2) + "\n", encoding="utf-8")
     return firmware

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 FIRMWARE_FOLDER = Path(__file__).parent / "firmware"
 
@@ -10,13 +11,25 @@ C_FLAGS = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror")
 """What all our C is compiled with, on every core."""
 
 
-def runtime_sources() -> list[Path]:
-    """The C files of the library: runtime, audio front end and portable kernels."""
-    return sorted(
+Kernels = Literal["portable", "dsp"]
+"""The forms in which kernels exist: ``firmware/kernels/OPERATION_FORM.c``."""
+
+
+def runtime_sources(kernels: Kernels = "portable") -> list[Path]:
+    """The sources of the library: runtime, audio front end, and kernels.
+
+    An operation that has no form of its own for these kernels runs the portable one.
+    """
+    folder = FIRMWARE_FOLDER / "kernels"
+    own = [path for path in folder.iterdir() if path.stem.endswith(f"_{kernels}")]
+    operations = {path.stem.rpartition("_")[0] for path in own}
+    common = [
         path
-        for folder in ("runtime", "audio", "kernels")
-        for path in (FIRMWARE_FOLDER / folder).glob("*.c")
-    )
+        for path in folder.glob("*_portable.c")
+        if path.stem.rpartition("_")[0] not in operations
+    ]
+    rest = [path for name in ("runtime", "audio") for path in (FIRMWARE_FOLDER / name).glob("*.c")]
+    return sorted({*own, *common, *rest})
 
 
 def include_folders() -> list[Path]:

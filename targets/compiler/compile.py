@@ -14,10 +14,12 @@ from convert.topology import read_graph
 from dyncp.errors import UserError
 from dyncp.preset import Preset
 from dyncp.state import has_pool_state, output_shapes
+from quantize.macs import filled_up
 from targets.compiler.arena import Arena, Buffer, place_buffers
 from targets.compiler.audio_tables import make_tables
 from targets.compiler.match import match_network
 from targets.compiler.plan import NetworkPlan, Plan, ProbePlan
+from targets.sources import Kernels
 
 _LAYER_COUNTERS_BYTES = 12
 _BLOCK_STATE_BYTES = 8
@@ -25,8 +27,8 @@ _COMPLEX_BYTES = 8
 """Sizes of the runtime's structs; ``runtime/model.h`` asserts them."""
 
 
-def compile_model(path: str | Path) -> Plan:
-    """Compile ``model.tflite``; raises :class:`UserError` naming what cannot be."""
+def compile_model(path: str | Path, kernels: Kernels = "portable") -> Plan:
+    """Compile ``model.tflite`` for ``kernels``; raises :class:`UserError` naming what cannot be."""
     metadata = check_contract(path)
     graph = read_graph(path)
     try:
@@ -41,6 +43,7 @@ def compile_model(path: str | Path) -> Plan:
             tensors=tuple(output_shapes(preset)),
             audio=make_tables(preset.audio, *graph.grid(graph.inputs[0])),
             arena=_arena(preset, network),
+            kernels=kernels,
         )
     except (IndexError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"{path} is damaged: {type(error).__name__}: {error}") from error
@@ -72,7 +75,7 @@ def _arena(preset: Preset, network: NetworkPlan) -> Arena:
         Buffer("tail", 4 * audio.hop),
         Buffer("spectrum", _COMPLEX_BYTES * (audio.n_fft // 2 + 1), "analysis", "synthesis"),
         Buffer("x", channels, "front", "back"),
-        Buffer("wide", 2 * max(layer.inputs for layer in layers), "front", "back"),
+        Buffer("wide", 2 * filled_up(max(layer.inputs for layer in layers)), "front", "back"),
         Buffer("depthwise", hidden, "depthwise", "down"),
         Buffer("branch", channels, "down", "down"),
     ]

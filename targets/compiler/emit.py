@@ -9,9 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from dyncp.files import write_text
+from quantize.macs import Layout
 from targets.compiler.arena import STEPS
 from targets.compiler.audio_tables import AudioTables
 from targets.compiler.c_text import array, fields, in_comment, integers, string
+from targets.compiler.packing import layout_of, pack, stored_channels
 from targets.compiler.plan import (
     BlockPlan,
     ConvolutionPlan,
@@ -33,6 +35,11 @@ _SITES = {
     None: "SLUICE_SITE_NONE",
     "output": "SLUICE_SITE_OUTPUT",
     "hidden": "SLUICE_SITE_HIDDEN",
+}
+_LAYOUTS: dict[Layout, str] = {
+    "plain": "SLUICE_LAYOUT_PLAIN",
+    "rows": "SLUICE_LAYOUT_ROWS",
+    "tiles": "SLUICE_LAYOUT_TILES",
 }
 
 
@@ -79,7 +86,7 @@ def source_text(plan: Plan) -> str:
         f"{_NOTICE}/*\n * Preset {in_comment(plan.preset)}, model {plan.model_hash}\n *\n"
         f" * The arena. Steps of a frame: {', '.join(STEPS)}.\n *\n{map_lines} */\n",
         '#include "sluice_model.h"\n\n#include "runtime/model.h"\n',
-        *(_constants(layer) for layer in network.layers),
+        *(_constants(layer, layout_of(network, layer, plan.kernels)) for layer in network.layers),
         *_audio_arrays(plan.audio),
         array("int8_t", "sigmoid", integers(network.sigmoid), "LOGISTIC of -128 .. 127"),
         f"static const sluice_block_t blocks[{len(network.blocks)}] = {{\n"
@@ -97,20 +104,19 @@ def _identifier(layer: str) -> str:
     return layer.replace(".", "_")
 
 
-def _constants(layer: ConvolutionPlan) -> str:
-    """Weights row by row, then what each output channel needs besides them."""
+def _constants(layer: ConvolutionPlan, layout: Layout) -> str:
+    """Weights as laid out, then what each output channel needs besides them."""
     name = _identifier(layer.name)
-    channels = zip(layer.bias, layer.multiplier, layer.shift, strict=True)
-    rows = [f"{{{', '.join(integers(channel))}}}" for channel in channels]
+    rows = [f"{{{', '.join(integers(row))}}}" for row in stored_channels(layer, layout)]
     return array(
-        "int8_t",
+        "_Alignas(4) int8_t" if layout != "plain" else "int8_t",
         f"{name}_weights",
-        integers(layer.weights.reshape(-1)),
-        f"{layer.name}: {layer.outputs} x {layer.inputs}",
+        integers(pack(layer, layout)),
+        f"{layer.name}: {layer.outputs} x {layer.inputs}, {layout}",
     ) + array("sluice_channel_t", f"{name}_channels", rows)
 
 
-def _convolution(layer: ConvolutionPlan) -> str:
+def _convolution(plan: Plan, layer: ConvolutionPlan) -> str:
     """The initialiser of a sluice_pointwise_t, or of a sluice_depthwise_t's like part."""
     name = _identifier(layer.name)
     depthwise = layer.name.endswith(".depthwise")
@@ -127,6 +133,8 @@ def _convolution(layer: ConvolutionPlan) -> str:
         "output_zero_point": layer.output_zero_point,
         "lowest": layer.lowest,
     }
+    if not depthwise:
+        values["layout"] = _LAYOUTS[layout_of(plan.network, layer, plan.kernels)]
     return f"{{\n{fields(values, ' ' * 12)}        }}"
 
 
@@ -144,8 +152,8 @@ def _residual(plan: ResidualPlan) -> str:
 
 def _gate(plan: Plan, index: int, gate: GatePlan) -> dict[str, object]:
     values: dict[str, object] = {
-        "squeeze": _convolution(gate.squeeze),
-        "score": _convolution(gate.score),
+        "squeeze": _convolution(plan, gate.squeeze),
+        "score": _convolution(plan, gate.score),
         "pool_frames": gate.pool_frames,
         "logits": plan.arena.offset(f"logits{index}"),
         "bits": plan.arena.offset(f"bits{index}"),
@@ -158,9 +166,9 @@ def _gate(plan: Plan, index: int, gate: GatePlan) -> dict[str, object]:
 
 def _block(plan: Plan, index: int, block: BlockPlan) -> str:
     values: dict[str, object] = {
-        "up": _convolution(block.up),
-        "depthwise": _convolution(block.depthwise),
-        "down": _convolution(block.down),
+        "up": _convolution(plan, block.up),
+        "depthwise": _convolution(plan, block.depthwise),
+        "down": _convolution(plan, block.down),
         "residual": _residual(block.residual),
         "dilation": block.dilation,
         "taps": plan.arena.offset(f"taps{index}"),
@@ -232,8 +240,8 @@ def _model_fields(plan: Plan) -> str:
             "group": network.group,
             "arena": f"{{\n{fields(dict(offsets), inner)}    }}",
             "audio": f"{{\n{fields(audio, inner)}    }}",
-            "front": _convolution(network.front),
-            "back": _convolution(network.back),
+            "front": _convolution(plan, network.front),
+            "back": _convolution(plan, network.back),
             "sigmoid": "sigmoid",
             "blocks": "blocks",
             "probes": "probes" if plan.probes else "NULL",

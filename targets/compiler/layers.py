@@ -14,7 +14,7 @@ from quantize.arithmetic import INT8_MAX, INT8_MIN, Addition, layer_multipliers
 from targets.compiler.plan import ConvolutionPlan, ResidualPlan, ResidualSide
 
 _ACTIVATION = schema.ActivationFunctionType
-_ACCUMULATOR_LIMIT = 1 << 31
+_ACCUMULATOR_LIMIT = 1 << 30
 _LARGEST_LEFT_SHIFT = 15
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dyncp.preset import GateSite
 from targets.compiler.arena import Arena
 from targets.compiler.audio_tables import AudioTables
+from targets.sources import Kernels
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +132,8 @@ class Plan:
     """A compiled network: what ``emit`` writes as C.
 
     ``tensors`` are the names of the outputs, in the signature's order;
-    ``model_hash`` is the hex sha256 of the quantised model.
+    ``model_hash`` is the hex sha256 of the quantised model. ``kernels``: those that
+    the weights are laid out for.
     """
 
     preset: str
@@ -142,3 +144,4 @@ class Plan:
     tensors: tuple[str, ...]
     audio: AudioTables
     arena: Arena
+    kernels: Kernels = "portable"

@@ -7,14 +7,25 @@
 #include "open_channels.h"
 #include "requantise.h"
 
+/* How the weights are stored; the compiler chooses for the core. In all but the
+ * plain layout inputs are filled up with zeros to a multiple of 8. */
+typedef enum {
+    SLUICE_LAYOUT_PLAIN, /* [outputs][inputs], for the portable kernel */
+    SLUICE_LAYOUT_ROWS,  /* kernels/dsp.h, rows of their own */
+    SLUICE_LAYOUT_TILES, /* kernels/dsp.h, 8 outputs interleaved and filled up likewise */
+} sluice_layout_t;
+
+enum { SLUICE_STORED_MULTIPLE = 8 };
+
 typedef struct {
-    const int8_t *weights;            /* [outputs][inputs] */
+    const int8_t *weights;            /* [outputs][inputs], as `layout` says */
     const sluice_channel_t *channels; /* [outputs] */
     uint16_t inputs;
     uint16_t outputs;
     int16_t input_zero_point;
     int16_t output_zero_point;
     int8_t lowest; /* of the outputs: -128, or the zero point with a ReLU */
+    uint8_t layout; /* sluice_layout_t */
 } sluice_pointwise_t;
 
 /* y[o] = saturate(requantise(bias[o] + sum over i of x[i] * w[o][i]) + zero point)

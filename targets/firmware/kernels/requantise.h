@@ -14,32 +14,41 @@ typedef struct {
     int32_t shift;      /* -31 .. 30; negative is to the right */
 } sluice_channel_t;
 
+/* accumulator * multiplier / 2^31, rounded to nearest, halves up; |accumulator| < 2^30. */
+static inline int32_t sluice_multiply_rounded(int32_t accumulator, int32_t multiplier)
+{
+#if defined(__ARM_FEATURE_DSP)
+    int32_t product;
+    __asm__("smmulr %0, %1, %2" : "=r"(product) : "r"(accumulator * 2), "r"(multiplier));
+    return product;
+#else
+    return (int32_t)(((int64_t)accumulator * multiplier + (INT64_C(1) << 30)) >> 31);
+#endif
+}
+
 /* accumulator * multiplier * 2^(shift - 31), rounded twice: to nearest (half
  * up) after the multiplication, then to nearest (half away from zero) after
  * the right shift. This is gemmlowp's double rounding, which the reference
  * kernels of TFLite use. The compiler has checked that
- * |accumulator| << max(shift, 0) < 2^31. */
+ * |accumulator| << max(shift, 0) < 2^30. */
 static inline int32_t sluice_requantise(int32_t accumulator, int32_t multiplier, int32_t shift)
 {
-    const int32_t left = shift > 0 ? shift : 0;
-    const int32_t right = shift > 0 ? 0 : -shift;
-    const int64_t product = (int64_t)(accumulator * (INT32_C(1) << left)) * multiplier;
-    const int32_t high = (int32_t)((product + (INT64_C(1) << 30)) >> 31);
-    const int32_t mask = (int32_t)((UINT32_C(1) << right) - 1);
-    const int32_t threshold = (mask >> 1) + (high < 0 ? 1 : 0);
-    return (high >> right) + ((high & mask) > threshold ? 1 : 0);
+    if (shift >= 0) {
+        return sluice_multiply_rounded(accumulator * (INT32_C(1) << shift), multiplier);
+    }
+    const int32_t high = sluice_multiply_rounded(accumulator, multiplier);
+    return (high + (high >> 31) + (INT32_C(1) << (-shift - 1))) >> -shift;
 }
 
 /* To int8, not below `lowest`: -128, or the output's zero point after a ReLU. */
 static inline int8_t sluice_saturate(int32_t value, int32_t lowest)
 {
-    if (value < lowest) {
-        value = lowest;
-    }
-    if (value > INT8_MAX) {
-        value = INT8_MAX;
-    }
-    return (int8_t)value;
+#if defined(__ARM_FEATURE_DSP)
+    __asm__("ssat %0, #8, %0" : "+r"(value));
+#else
+    value = value > INT8_MAX ? INT8_MAX : value;
+#endif
+    return (int8_t)(value < lowest ? lowest : value);
 }
 
 #endif

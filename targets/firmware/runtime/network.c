@@ -14,26 +14,45 @@ typedef struct {
     uint32_t mark;
 } progress_t;
 
-/* Book the layer that just ran, with the element-wise work after it, and go on
- * to the next: `outputs` of its outputs ran, each with `inputs` weights and its
- * own bias, multiplier and shift. */
-static void book(sluice_t *instance, progress_t *progress, uint32_t outputs, uint32_t inputs)
-{
-    const uint32_t now = sluice_now(instance);
-    sluice_layer_counters_t *counters = sluice_counters_of(instance, progress->layer);
-    counters->executed_macs = outputs * inputs;
-    counters->weight_bytes = outputs * (inputs + (uint32_t)sizeof(sluice_channel_t));
-    counters->ticks = now - progress->mark;
-    instance->counters.executed_macs += counters->executed_macs;
-    instance->counters.weight_bytes += counters->weight_bytes;
-    progress->mark = now;
-    progress->layer++;
-}
-
 /* `open` where a gate closes channels, else all of them. */
 static uint32_t running(const sluice_open_channels_t *open, uint32_t all)
 {
     return open != NULL ? open->count : all;
+}
+
+static uint32_t filled_up(uint32_t count)
+{
+    return (count + SLUICE_STORED_MULTIPLE - 1u) / SLUICE_STORED_MULTIPLE * SLUICE_STORED_MULTIPLE;
+}
+
+/* Book the layer that just ran, with the element-wise work after it, and go on
+ * to the next. */
+static void book(sluice_t *instance, progress_t *progress, uint32_t macs, uint32_t weight_bytes)
+{
+    const uint32_t now = sluice_now(instance);
+    sluice_layer_counters_t *counters = sluice_counters_of(instance, progress->layer);
+    counters->executed_macs = macs;
+    counters->weight_bytes = weight_bytes;
+    counters->ticks = now - progress->mark;
+    instance->counters.executed_macs += macs;
+    instance->counters.weight_bytes += weight_bytes;
+    progress->mark = now;
+    progress->layer++;
+}
+
+static void book_pointwise(sluice_t *instance, progress_t *progress,
+                           const sluice_pointwise_t *layer, const sluice_open_channels_t *outputs,
+                           const sluice_open_channels_t *inputs)
+{
+    uint32_t rows = running(outputs, layer->outputs), columns = running(inputs, layer->inputs);
+    const uint32_t macs = rows * columns;
+    if (layer->layout == SLUICE_LAYOUT_TILES) {
+        rows = filled_up(rows); /* what fills up a tile is read too */
+    }
+    if (layer->layout != SLUICE_LAYOUT_PLAIN && inputs == NULL) {
+        columns = filled_up(columns);
+    }
+    book(instance, progress, macs, rows * (columns + (uint32_t)sizeof(sluice_channel_t)));
 }
 
 static void run_pointwise(const sluice_t *instance, const sluice_pointwise_t *layer,
@@ -80,13 +99,13 @@ static sluice_open_channels_t run_gate(sluice_t *instance, progress_t *progress,
 
     const int8_t *average = average_input(instance, block, state, x);
     run_pointwise(instance, &block->squeeze, average, NULL, NULL, squeezed);
-    book(instance, progress, block->squeeze.outputs, block->squeeze.inputs);
+    book_pointwise(instance, progress, &block->squeeze, NULL, NULL);
 
     run_pointwise(instance, &block->score, squeezed, NULL, NULL, logits);
     const uint32_t open =
         sluice_gate(logits, block->score.outputs, block->score.output_zero_point, model->group,
                     instance->arena + block->bits, channels);
-    book(instance, progress, block->score.outputs, block->score.inputs);
+    book_pointwise(instance, progress, &block->score, NULL, NULL);
     state->open_gates = (uint16_t)open;
     return (sluice_open_channels_t){channels, (uint16_t)(open * model->group), model->group};
 }
@@ -106,14 +125,16 @@ static const int8_t *run_hidden(sluice_t *instance, progress_t *progress,
 
     state->taps_slot = (uint16_t)newest;
     run_pointwise(instance, &block->up, x, open, NULL, hidden);
-    book(instance, progress, running(open, block->up.outputs), block->up.inputs);
+    book_pointwise(instance, progress, &block->up, open, NULL);
 
     if (open != NULL) {
         memset(y, depthwise->output_zero_point, depthwise->count);
     }
     sluice_depthwise(depthwise, sluice_taps_frame(instance, block, oldest),
                      sluice_taps_frame(instance, block, middle), hidden, open, y);
-    book(instance, progress, running(open, depthwise->count), SLUICE_DEPTHWISE_TAPS);
+    const uint32_t channels = running(open, depthwise->count);
+    book(instance, progress, channels * SLUICE_DEPTHWISE_TAPS,
+         channels * (SLUICE_DEPTHWISE_TAPS + (uint32_t)sizeof(sluice_channel_t)));
     return y;
 }
 
@@ -135,8 +156,7 @@ static void run_block(sluice_t *instance, progress_t *progress, uint32_t index, 
 
     run_pointwise(instance, &block->down, y, open_outputs, open_hidden, branch);
     sluice_residual(&block->residual, x, branch, block->down.outputs, x);
-    book(instance, progress, running(open_outputs, block->down.outputs),
-         running(open_hidden, block->down.inputs));
+    book_pointwise(instance, progress, &block->down, open_outputs, open_hidden);
 }
 
 void sluice_run_network(sluice_t *instance)
@@ -150,13 +170,13 @@ void sluice_run_network(sluice_t *instance)
     instance->counters.weight_bytes = 0;
 
     run_pointwise(instance, &model->front, features, NULL, NULL, x);
-    book(instance, &progress, model->front.outputs, model->front.inputs);
+    book_pointwise(instance, &progress, &model->front, NULL, NULL);
     for (uint32_t i = 0; i < model->info.blocks; i++) {
         run_block(instance, &progress, i, x);
     }
     run_pointwise(instance, &model->back, x, NULL, NULL, mask);
     sluice_sigmoid(model->sigmoid, mask, model->back.outputs, mask);
-    book(instance, &progress, model->back.outputs, model->back.inputs);
+    book_pointwise(instance, &progress, &model->back, NULL, NULL);
     if (instance->frames < UINT32_MAX) { /* years; 0 says that nothing has run */
         instance->frames++;
     }

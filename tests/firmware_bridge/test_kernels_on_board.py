@@ -1,0 +1,58 @@
+"""The kernels of the emulated core against the integer model, for every way of gating."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dyncp.preset import Preset
+from firmware_bridge.emulator import EmulatorTransport
+from firmware_bridge.session import Board
+from quantize.macs import executed_work
+from targets.board import load_board
+from targets.firmware_build import build_firmware
+from tests.conftest import tiny_preset
+from tests.firmware_bridge.conftest import BOARD
+from tests.targets.built import Built, build
+
+SETTINGS: list[Any] = [
+    ("hidden", 8, 5),
+    *(
+        pytest.param(settings, marks=pytest.mark.slow)
+        for settings in (
+            ("output", 1, 5), ("output", 4, 1), ("output", 8, 5),
+            ("hidden", 1, 1), ("hidden", 4, 5), (None, 1, 1),
+        )
+    ),
+]  # fmt: skip
+FRAMES = 60
+
+
+@pytest.fixture(scope="module", params=SETTINGS, ids=str)
+def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    preset: Preset = tiny_preset(*request.param)
+    return build(preset, tmp_path_factory.mktemp("board") / preset.name)
+
+
+def test_every_tensor_and_counter_is_that_of_the_integer_model(
+    built: Built, tmp_path: Path
+) -> None:
+    board = load_board(BOARD)
+    firmware = build_firmware(built.tflite, board, tmp_path)
+    if built.preset.gate is None or built.preset.gate.group == 8:
+        assert "tiles" in firmware.layouts.values()
+    with Board(EmulatorTransport(board, tmp_path / "firmware.elf")) as session:
+        for index, frame in enumerate(built.frames[:FRAMES]):
+            result = session.process_frame(frame)
+            for name, values in session.tensors().items():
+                np.testing.assert_array_equal(
+                    values, built.expected[name][index], err_msg=f"frame {index}, {name}"
+                )
+            np.testing.assert_array_equal(result.gates, built.gates[index])
+            work = executed_work(built.preset, list(built.gates[index]), firmware.layouts)
+            for layer in session.layers():
+                counted = layer.executed_macs, layer.weight_bytes
+                assert counted == (work[layer.name].macs, work[layer.name].weight_bytes), layer
