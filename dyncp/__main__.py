@@ -55,11 +55,15 @@ def _checkpoint(args: argparse.Namespace) -> None:
 def _example(args: argparse.Namespace) -> None:
     from dyncp.audio import save_wav
     from dyncp.data.mixtures import MixtureSource
+    from dyncp.probes import STREAM_PAUSE
 
     rate = load_preset(args.preset).audio.sample_rate
     source = MixtureSource(rate, "test")
     rng = np.random.default_rng(args.seed)
-    mixture = source.mix(rng, args.seconds, noise=args.noise, snr=args.snr, level=-26.0)
+    # With pauses as the probes' streams have, so that voice activity is worth scoring.
+    mixture = source.mix(
+        rng, args.seconds, noise=args.noise, snr=args.snr, level=-26.0, pause=STREAM_PAUSE
+    )
     save_wav(args.clean, mixture.clean, rate)
     save_wav(args.noisy, mixture.noisy, rate)
 
@@ -107,7 +111,9 @@ def _parser() -> argparse.ArgumentParser:
     example.add_argument("--noisy", type=Path, required=True, help="WAV to write")
     example.add_argument("--clean", type=Path, required=True, help="WAV to write, its reference")
     example.add_argument("--seconds", type=float, default=12.0)
-    example.add_argument("--noise", help="a noise class (default: drawn by the seed)")
+    example.add_argument(
+        "--noise", default="machinery", help="a noise class (default: one that is not in training)"
+    )
     example.add_argument("--snr", type=float, default=5.0, help="dB")
     example.add_argument("--seed", type=int, default=1)
     example.set_defaults(run=_example)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,8 @@ def load_checkpoint(path: str | Path, expect: Preset | None = None) -> Checkpoin
     except UserError:
         raise
     except Exception as error:  # torch.load raises whatever its unpickler met
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = re.sub(r"\x1b\[[0-9;]*m", "", line)
         raise UserError(f"{path} is not a checkpoint of this project: {reason}") from error
     if missing or unexpected:
         raise UserError(f"{path}: its weights do not fit its preset ({[*missing, *unexpected][0]})")

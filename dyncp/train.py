@@ -212,7 +212,8 @@ class Trainer:
             "preset": self.preset.name,
             "seed": self.preset.training.seed,
             "settings": self.preset.to_dict(),
-            "torch": torch.__version__,
+            # A class of its own, which a loader that trusts nothing would refuse.
+            "torch": str(torch.__version__),
             "device": str(self.device),
             "hours": round(self.seconds / 3600, 2),
             "audio_hours_seen": round(

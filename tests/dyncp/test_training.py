@@ -32,6 +32,9 @@ def test_resuming_gives_the_same_weights(tmp_path: Path) -> None:
     assert resumed.resume()
     assert resumed.step == preset.training.validate_every
     resumed.run()
+    kept = resumed.folder / "kept.pt"
+    save_checkpoint(kept, Checkpoint(preset, resumed.network, record=resumed.record()))
+    assert load_checkpoint(kept).record["best"]["step"] <= preset.training.steps
     for name, weight in whole.network.state_dict().items():
         assert torch.equal(weight, resumed.network.state_dict()[name]), name
     assert whole.history == resumed.history

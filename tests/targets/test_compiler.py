@@ -7,16 +7,18 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from convert.flatbuffer import text
 from quantize.arithmetic import INT8_MIN, Addition
 from quantize.wiring import block_input
 from targets.compiler.c_text import in_comment, integers, string, wrap
 from targets.compiler.compile import compile_model
 from targets.compiler.emit import header_text, source_text, write_c
 from targets.toolchain import run_tool
-from tests.targets.built import Built
+from tests.targets.built import Built, edited
 
 GOLDEN = Path(__file__).parent / "golden"
 ROOT = Path(__file__).parents[2]
@@ -68,6 +70,20 @@ def test_the_plan_holds_gates_states_and_probes(any_built: Built) -> None:
     assert [probe.name for probe in plan.probes] == [probe.name for probe in model.probes]
     for ours, theirs in zip(plan.probes, model.probes, strict=True):
         assert ours.bias == theirs.bias and np.array_equal(ours.weights, theirs.weights)
+
+
+def test_a_relu_cuts_at_the_outputs_zero_point(hidden: Built, tmp_path: Path) -> None:
+    """Calibration puts it at -128, where the cut would be int8's own; others may not."""
+
+    def raise_zero(model: Any) -> None:
+        tensors = model.subgraphs[0].tensors
+        squeezed = next(t for t in tensors if text(t.name) == "block1.squeezed")
+        squeezed.quantization.zeroPoint = np.array([-100], np.int64)
+
+    gate = compile_model(edited(hidden.tflite, tmp_path / "m.tflite", raise_zero)).network.blocks[1]
+    assert gate.gate is not None
+    assert (gate.gate.squeeze.lowest, gate.gate.squeeze.output_zero_point) == (-100, -100)
+    assert (gate.gate.score.lowest, gate.gate.score.input_zero_point) == (INT8_MIN, -100)
 
 
 def test_the_same_model_gives_the_same_c_in_every_process(hidden: Built, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ Whole networks reach few of the shifts, ties and odd sizes that a kernel must ge
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, c_int8, c_int16, c_int32, c_uint8, c_uint16, c_uint32
+from ctypes import POINTER, c_int8, c_int16, c_int32, c_uint8, c_uint16, c_uint32, c_uint64
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,16 @@ from quantize.arithmetic import (
     multiply_by_quantized_multiplier,
     requantise,
 )
-from targets.sources import C_FLAGS, FIRMWARE_FOLDER
+from targets.sources import C_FLAGS, FIRMWARE_FOLDER, runtime_sources
 from targets.toolchain import run_tool
 
 SEEDS = st.integers(0, 2**32 - 1)
 TYPES = {np.dtype(np.int8): c_int8, np.dtype(np.int16): c_int16, np.dtype(np.int32): c_int32,
-         np.dtype(np.uint8): c_uint8, np.dtype(np.uint16): c_uint16}  # fmt: skip
+         np.dtype(np.uint8): c_uint8, np.dtype(np.uint16): c_uint16,
+         np.dtype(np.uint64): c_uint64}  # fmt: skip
+
+
+PLAIN = 0
 
 
 class Channel(ctypes.Structure):
@@ -48,6 +52,7 @@ class Pointwise(ctypes.Structure):
         ("input_zero_point", c_int16),
         ("output_zero_point", c_int16),
         ("lowest", c_int8),
+        ("layout", c_uint8),
     ]
 
 
@@ -62,6 +67,20 @@ class Depthwise(ctypes.Structure):
     ]
 
 
+class AudioTables(ctypes.Structure):
+    _fields_ = [
+        ("n_fft", c_uint16),
+        ("bins", c_uint16),
+        ("fft_bits", c_uint8),
+        ("fraction_bits", c_uint8),
+        ("analysis_window", POINTER(c_int32)),
+        ("synthesis_window", POINTER(c_int32)),
+        ("twiddles", POINTER(c_int32)),
+        ("bit_reversal", POINTER(c_uint16)),
+        ("thresholds", POINTER(c_uint64)),
+    ]
+
+
 class Side(ctypes.Structure):
     _fields_ = [("multiplier", c_int32), ("shift", c_int32), ("zero_point", c_int16)]
 
@@ -73,7 +92,8 @@ class Residual(ctypes.Structure):
 @pytest.fixture(scope="module")
 def kernels(tmp_path_factory: pytest.TempPathFactory) -> Any:
     output = tmp_path_factory.mktemp("kernels") / "kernels.so"
-    sources = [*(FIRMWARE_FOLDER / "kernels").glob("*.c"), Path(__file__).with_name("kernels.c")]
+    ours = [path for path in runtime_sources() if path.parent.name in ("kernels", "audio")]
+    sources = [*ours, Path(__file__).with_name("kernels.c")]
     flags = [*C_FLAGS, "-O2", "-shared", "-fPIC", f"-I{FIRMWARE_FOLDER}"]
     run_tool("gcc", [*flags, *sources, "-o", output])
     return ctypes.CDLL(str(output))
@@ -111,8 +131,8 @@ def as_c(channels: NDArray[np.uint16] | None) -> Any:
 def test_requantisation_rounds_as_the_reference_kernels(kernels: Any, seed: int) -> None:
     """Twice, ties included; a single rounding differs in a value of a thousand."""
     rng = np.random.default_rng(seed)
-    shift = rng.integers(-31, 31, 2000)
-    room = 2**31 >> np.maximum(shift, 0)
+    shift = rng.integers(-31, 30, 2000)
+    room = 2**30 >> np.maximum(shift, 0)  # what the compiler ensures
     wide = rng.integers(-room + 1, room)
     narrow = rng.integers(-300, 301, shift.shape).clip(-room + 1, room - 1)
     accumulator = np.where(rng.integers(0, 2, shift.shape), wide, narrow)
@@ -143,7 +163,7 @@ def test_a_pointwise_layer_of_any_size_with_anything_closed(
     x = rng.integers(-255, 256, inputs).astype(np.int16)
     if open_inputs is not None:
         x[np.setdiff1d(np.arange(inputs), open_inputs)] = 0
-    layer = Pointwise(at(weights), constants, inputs, outputs, 0, zero_point, lowest)
+    layer = Pointwise(at(weights), constants, inputs, outputs, 0, zero_point, lowest, PLAIN)
     y = np.full(outputs, 77, np.int8)
     kernels.sluice_pointwise(ctypes.byref(layer), at(x), as_c(open_outputs), as_c(open_inputs),
                              at(y))  # fmt: skip
@@ -230,3 +250,24 @@ def test_a_gate_is_open_above_its_zero_point_only(
     expected = np.flatnonzero(np.repeat(is_open, group))
     assert np.array_equal(channels[: len(expected)], expected)
     assert bits[-1] == 0xFF and channels[-1] == 0xFFFF  # nothing behind the end
+
+
+@given(SEEDS, st.integers(1, 40))
+def test_a_feature_is_the_number_of_steps_at_or_below_its_power(
+    kernels: Any, seed: int, bins: int
+) -> None:
+    """At a step, between steps, where steps coincide, and beyond what 64 bits can reach."""
+    rng = np.random.default_rng(seed)
+    roots = np.sort(rng.integers(0, 60, 255)).astype(np.uint64)
+    roots[-int(rng.integers(1, 60)) :] = 2**29
+    thresholds = roots**2
+    thresholds[-int(rng.integers(1, 9)) :] = 2**64 - 1
+    spectrum = np.zeros((bins, 2), np.int32)
+    spectrum[:, 0] = rng.integers(-61, 62, bins)
+    spectrum[:, 1] = rng.integers(-5, 6, bins) * rng.integers(0, 2, bins)
+    spectrum[0] = rng.choice([0, 2**29]), 0
+    tables = AudioTables(bins=bins, thresholds=at(thresholds))
+    features = np.zeros(bins, np.int8)
+    kernels.sluice_quantise_features(ctypes.byref(tables), at(spectrum), at(features))
+    power = (spectrum.astype(np.int64) ** 2).sum(axis=1).astype(np.uint64)
+    assert np.array_equal(features, np.searchsorted(thresholds, power, side="right") - 128)

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from targets.compiler.emit import SOURCE, write_c
 from targets.host_library import LIBRARY
-from targets.sources import C_FLAGS, FIRMWARE_FOLDER, include_folders, runtime_sources
+from targets.sources import (
+    C_FLAGS,
+    FIRMWARE_FOLDER,
+    Kernels,
+    include_folders,
+    runtime_sources,
+)
 from targets.toolchain import run_tool
 from tests.targets.built import Built
 
 INCLUDES = [f"-I{folder}" for folder in include_folders()]
-COMPILERS = {
-    "gcc": ["-fno-pie"],  # relocated constants would look writable
-    # A core without floating point: any float would show as a call to its library.
-    "arm-none-eabi-gcc": ["-mcpu=cortex-m3", "-mthumb", "-mfloat-abi=soft"],
+BUILDS: dict[str, tuple[str, Kernels, list[str]]] = {
+    "host": ("gcc", "portable", ["-fno-pie"]),  # relocated constants would look writable
+    # Without floating point in hardware any float shows as a call to a library.
+    "m3": ("arm-none-eabi-gcc", "portable", ["-mcpu=cortex-m3", "-mthumb", "-mfloat-abi=soft"]),
+    "m4": ("arm-none-eabi-gcc", "dsp", ["-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=soft"]),
 }
 ALLOWED = {"memcpy", "memset"}
 WRITABLE = set("bBdDCsSgG")
@@ -27,17 +36,18 @@ def link_sources() -> list[Path]:
     return sorted((FIRMWARE_FOLDER / "link").glob("*.c"))
 
 
-@pytest.fixture(scope="module", params=COMPILERS)
+@pytest.fixture(scope="module", params=BUILDS)
 def symbols(
     request: pytest.FixtureRequest, hidden: Built, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, list[tuple[str, str]]]:
     """Type and name of every symbol, by source; all compiled with the project's flags."""
-    compiler = request.param
+    compiler, kernels, core = BUILDS[request.param]
     folder = tmp_path_factory.mktemp("objects")
     found = {}
-    for source in [*runtime_sources(), hidden.c_folder / "sluice_model.c", *link_sources()]:
-        output = folder / f"{source.stem}.o"
-        flags = [*COMPILERS[compiler], *C_FLAGS, "-O2", *INCLUDES, f"-I{hidden.c_folder}"]
+    flags = [*core, *C_FLAGS, "-O2", *INCLUDES, f"-I{hidden.c_folder}"]
+    write_c(replace(hidden.plan, kernels=kernels), folder)
+    for source in [*runtime_sources(kernels), folder / SOURCE, *link_sources()]:
+        output = folder / f"{source.name}.o"
         run_tool(compiler, [*flags, "-c", source, "-o", output])
         lines = [line.split() for line in run_tool("nm", [output]).splitlines()]
         found[str(source.name)] = [(words[-2], words[-1]) for words in lines]

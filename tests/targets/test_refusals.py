@@ -84,11 +84,17 @@ def huge_bias(model: Any) -> None:
     set_data(model, "block1.down/bias", bias)
 
 
-def large_shift(model: Any) -> None:
-    """An output scale so fine that an int32 sum would have to be shifted far to the left."""
-    scales = tensor(model, "block0.up/weight").quantization
-    scales.scale = np.array(scales.scale)
-    scales.scale[5] = 1e6
+def left_shift(bits: int) -> Edit:
+    """A weight scale so coarse that the sums of a channel are shifted to the left."""
+
+    def edit(model: Any) -> None:
+        op, tensors = layer(model, "block0.up"), model.subgraphs[0].tensors
+        source, target = (tensors[i].quantization.scale[0] for i in (op.inputs[0], op.outputs[0]))
+        scales = tensor(model, "block0.up/weight").quantization
+        scales.scale = np.array(scales.scale)
+        scales.scale[5] = 0.75 * 2.0**bits * target / source
+
+    return edit
 
 
 def no_bias(model: Any) -> None:
@@ -169,7 +175,8 @@ CASES: dict[str, tuple[Edit, str]] = {
     "shorter pool": (option("AVERAGE_POOL_2D", "filterHeight", 4), r"averages \[4, 1\] of 5"),
     "join of channels": (option("CONCATENATION", "axis", 3), "must join its frames in time"),
     "overflowing bias": (huge_bias, r"block1\.down: channel 3 can overflow its 32-bit"),
-    "overflowing shift": (large_shift, r"block0\.up: channel 5 can overflow its 32-bit"),
+    "overflowing shift": (left_shift(15), r"block0\.up: channel 5 can overflow its 32-bit"),
+    "too large a shift": (left_shift(16), r"block0\.up: channel 5 can overflow its 32-bit"),
     "no bias": (no_bias, r"block0\.up: its bias must be a constant, int32 \[32\]"),
     "asymmetric weights": (weight_zero_point, r"back: its weights need .* zero point 0"),
     "one scale a layer": (one_weight_scale, r"front: its weights need a scale for each output"),
@@ -200,6 +207,13 @@ def test_a_graph_that_cannot_be_compiled_is_refused(
         compile_model(broken)
     assert str(caught.value).startswith(str(broken))
     assert "\n" not in str(caught.value)
+
+
+def test_a_left_shift_with_room_to_spare_is_compiled(hidden: Built, tmp_path: Path) -> None:
+    """A coarse weight scale is unusual, not wrong."""
+    coarse = edited(hidden.tflite, tmp_path / "coarse.tflite", left_shift(3))
+    up = compile_model(coarse).network.blocks[0].up
+    assert up.shift[5] == 3
 
 
 def test_the_editing_itself_breaks_nothing(hidden: Built, tmp_path: Path) -> None:
