@@ -13,7 +13,7 @@ from dyncp.errors import UserError, run_command
 from dyncp.files import write_text
 from dyncp.preset import load_preset, preset_names
 
-_PROBE_MINUTES = 15.0
+_PROBE_MINUTES = 60.0
 
 
 def _train(args: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from firmware_bridge.stream import stream
 from quantize.macs import executed_work, total
+from targets.firmware_build import read_firmware
 from targets.host_library import HostLibrary
 from tests.firmware_bridge.conftest import Built
 
@@ -41,8 +42,9 @@ def test_the_board_counts_what_its_gates_left_to_do(built: Built) -> None:
     with built.session() as session:
         streamed = stream(session, built.pcm(0.5))
     assert len(np.unique(streamed.executed_macs)) > 1
+    layouts = read_firmware(built.firmware).layouts
     for frame, gates in enumerate(streamed.gates):
-        work = total(executed_work(built.preset, list(gates)))
+        work = total(executed_work(built.preset, list(gates), layouts))
         assert streamed.executed_macs[frame] == work.macs
         assert streamed.weight_bytes[frame] == work.weight_bytes
 

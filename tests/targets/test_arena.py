@@ -59,12 +59,12 @@ def test_the_arena_of_a_network_is_sound_and_complete(any_built: Built) -> None:
     assert_sound(arena)
     sizes = {p.buffer.name: p.buffer.size for p in arena.placements}
     assert len(sizes) == len(arena.placements)
-    gate_only = {"average", "squeezed", "open_channels"}
-    assert set(_ARENA_FIELDS) - set(sizes) == (set() if preset.gate else gate_only)
+    pooled = preset.gate is not None and preset.gate.pool_frames > 1
+    missing = set() if preset.gate else {"squeezed", "open_channels"}
+    assert set(_ARENA_FIELDS) - set(sizes) == missing | (set() if pooled else {"average"})
     for block, dilation in enumerate(preset.network.block_dilations):
         assert sizes[f"taps{block}"] == (2 * dilation + 1) * preset.network.hidden
         assert (f"logits{block}" in sizes) == (f"bits{block}" in sizes) == bool(preset.gate)
-        pooled = preset.gate is not None and preset.gate.pool_frames > 1
         assert (f"pool{block}" in sizes) == (f"sums{block}" in sizes) == pooled
 
 
