@@ -63,7 +63,7 @@ $(SETUP): requirements.lock pyproject.toml .ci/system-packages
 	$(PY) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(NOISY) $(CLEAN) &: $(wildcard dyncp/data/*.py) | $(SETUP)
+$(NOISY) $(CLEAN) &: dyncp/__main__.py $(wildcard dyncp/data/*.py) | $(SETUP)
 	$(PY) -m dyncp example --noisy $(NOISY) --clean $(CLEAN)
 
 dyncp/checkpoints/%.pt:

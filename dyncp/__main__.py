@@ -14,6 +14,7 @@ from dyncp.files import write_text
 from dyncp.preset import load_preset, preset_names
 
 _PROBE_MINUTES = 60.0
+_LONGEST_EXAMPLE = 3600
 
 
 def _train(args: argparse.Namespace) -> None:
@@ -54,9 +55,14 @@ def _checkpoint(args: argparse.Namespace) -> None:
 
 def _example(args: argparse.Namespace) -> None:
     from dyncp.audio import save_wav
-    from dyncp.data.mixtures import MixtureSource
+    from dyncp.data.mixtures import MixtureSource, noise_classes
     from dyncp.probes import STREAM_PAUSE
 
+    classes = noise_classes("test")
+    if args.noise not in classes:
+        raise UserError(f"unknown noise '{args.noise}'; choose one of {', '.join(classes)}")
+    if not 1 <= args.seconds <= _LONGEST_EXAMPLE:
+        raise UserError(f"--seconds must be 1 to {_LONGEST_EXAMPLE}, not {args.seconds:g}")
     rate = load_preset(args.preset).audio.sample_rate
     source = MixtureSource(rate, "test")
     rng = np.random.default_rng(args.seed)
@@ -111,9 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     example.add_argument("--noisy", type=Path, required=True, help="WAV to write")
     example.add_argument("--clean", type=Path, required=True, help="WAV to write, its reference")
     example.add_argument("--seconds", type=float, default=12.0)
-    example.add_argument(
-        "--noise", default="machinery", help="a noise class (default: one that is not in training)"
-    )
+    example.add_argument("--noise", default="fan", help="a noise class, of the test split")
     example.add_argument("--snr", type=float, default=5.0, help="dB")
     example.add_argument("--seed", type=int, default=3)
     example.set_defaults(run=_example)

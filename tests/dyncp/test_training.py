@@ -80,6 +80,8 @@ def test_a_broken_checkpoint_is_one_line(tmp_path: Path, content: bytes) -> None
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["example", "--noise", "nope", "--noisy", "x.wav", "--clean", "y.wav"], "unknown noise"),
+        (["example", "--seconds", "0", "--noisy", "x.wav", "--clean", "y.wav"], "--seconds must"),
         (["checkpoint", "--preset", "nope", "--out", "x.pt"], "unknown preset 'nope'"),
         (["enhance", "--checkpoint", "x.pt", "--wav", "x.wav", "--out", "y.wav"], "no such check"),
     ],
