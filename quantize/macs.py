@@ -7,7 +7,7 @@ them. Of a layer, ``outputs`` rows run, each over ``inputs`` columns:
     weight bytes  outputs x (inputs + 12), as stored
 
 What is stored depends on the layout that a core's kernels read
-(``targets/compiler/packing.py``): `plain` nothing but the weights; `rows` fills up
+(``targets/compiler/packing.py``): `plain` and `folded` nothing but the weights; `rows` fills up
 inputs to a multiple of 8, `tiles` outputs too. The 12 bytes are a row's bias, multiplier
 and shift (int32 each) as the firmware
 stores them. Closed gates leave out rows of `down` (site `output`); or rows of
@@ -30,7 +30,7 @@ from quantize.wiring import CLOSED_AXES, LayerSpec, layer_specs
 ROW_CONSTANT_BYTES = 12
 STORED_MULTIPLE = 8
 
-Layout = Literal["plain", "rows", "tiles"]
+Layout = Literal["plain", "rows", "tiles", "folded"]
 Layouts = Mapping[str, Layout]
 """The layout of each layer by name; a layer that is left out is `plain`."""
 
@@ -90,7 +90,8 @@ def _executed(
 
 def _work(outputs: int, inputs: int, layout: Layout, fill_inputs: bool = True) -> Work:
     rows = filled_up(outputs) if layout == "tiles" else outputs
-    columns = filled_up(inputs) if layout != "plain" and fill_inputs else inputs
+    filled = fill_inputs and layout in ("rows", "tiles")
+    columns = filled_up(inputs) if filled else inputs
     return Work(outputs * inputs, rows * (columns + ROW_CONSTANT_BYTES))
 
 

@@ -18,15 +18,16 @@ Kernels = Literal["portable", "dsp"]
 def runtime_sources(kernels: Kernels = "portable") -> list[Path]:
     """The sources of the library: runtime, audio front end, and kernels.
 
-    An operation that has no form of its own for these kernels runs the portable one.
+    An operation that has no form of its own for these kernels runs the portable
+    one; what every form can fall back on is in ``OPERATION_plain.c``.
     """
     folder = FIRMWARE_FOLDER / "kernels"
     own = [path for path in folder.iterdir() if path.stem.endswith(f"_{kernels}")]
     operations = {path.stem.rpartition("_")[0] for path in own}
     common = [
         path
-        for path in folder.glob("*_portable.c")
-        if path.stem.rpartition("_")[0] not in operations
+        for path in (*folder.glob("*_portable.c"), *folder.glob("*_plain.c"))
+        if path.stem.endswith("_plain") or path.stem.rpartition("_")[0] not in operations
     ]
     rest = [path for name in ("runtime", "audio") for path in (FIRMWARE_FOLDER / name).glob("*.c")]
     return sorted({*own, *common, *rest})

@@ -40,6 +40,7 @@ _LAYOUTS: dict[Layout, str] = {
     "plain": "SLUICE_LAYOUT_PLAIN",
     "rows": "SLUICE_LAYOUT_ROWS",
     "tiles": "SLUICE_LAYOUT_TILES",
+    "folded": "SLUICE_LAYOUT_FOLDED",
 }
 
 
@@ -132,9 +133,8 @@ def _convolution(plan: Plan, layer: ConvolutionPlan) -> str:
         "input_zero_point": layer.input_zero_point,
         "output_zero_point": layer.output_zero_point,
         "lowest": layer.lowest,
+        "layout": _LAYOUTS[layout_of(plan.network, layer, plan.kernels)],
     }
-    if not depthwise:
-        values["layout"] = _LAYOUTS[layout_of(plan.network, layer, plan.kernels)]
     return f"{{\n{fields(values, ' ' * 12)}        }}"
 
 

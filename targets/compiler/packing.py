@@ -2,7 +2,8 @@
 
 ``plain``: ``[outputs][inputs]``, for the portable kernels. The DSP extension's
 layouts are those of ``firmware/kernels/dsp.h``: ``tiles`` where whole tiles of 8
-outputs run and the sums of two outputs fit one accumulator, else ``rows``.
+outputs run and the sums of two outputs fit one accumulator, else ``rows``; ``folded``
+for a depthwise convolution that no gate closes.
 """
 
 from __future__ import annotations
@@ -28,8 +29,11 @@ _GATED_LAYERS: dict[GateSite | None, tuple[str, ...]] = {
 
 def layout_of(network: NetworkPlan, layer: ConvolutionPlan, kernels: Kernels) -> Layout:
     """The layout that ``kernels`` run a layer of ``network`` in."""
-    if kernels == "portable" or layer.name.endswith(".depthwise"):
+    if kernels == "portable":
         return "plain"
+    if layer.name.endswith(".depthwise"):
+        foldable = network.site != "hidden" and layer.outputs % 2 == 0
+        return "folded" if foldable and _rounds_shortly(layer) else "plain"
     gated = layer.name.endswith(_GATED_LAYERS[network.site])
     if gated and network.group % TILE:
         return "rows"
@@ -41,16 +45,18 @@ def _fits_tiles(layer: ConvolutionPlan) -> bool:
     weights = np.abs(layer.weights.astype(np.int64))
     bound = weights.sum(axis=1) * _LARGEST_INPUT + np.abs(layer.bias.astype(np.int64))
     return bool(
-        weights.max() <= -INT8_MIN - 1
-        and (256 * bound).max() < 1 << 31
-        and layer.shift.max() <= -1
-        and layer.lowest == INT8_MIN
+        weights.max() <= -INT8_MIN - 1 and (256 * bound).max() < 1 << 31 and _rounds_shortly(layer)
     )
+
+
+def _rounds_shortly(layer: ConvolutionPlan) -> bool:
+    """Whether the short requantisation of the DSP kernels is exact."""
+    return bool(layer.shift.max() <= -1 and layer.lowest == INT8_MIN)
 
 
 def pack(layer: ConvolutionPlan, layout: Layout) -> NDArray[np.int8]:
     """The weights as stored, int8, in one dimension."""
-    if layout == "plain":
+    if layout in ("plain", "folded"):
         return layer.weights.reshape(-1)
     outputs, inputs = (filled_up(size) for size in layer.weights.shape)
     if layout == "rows":
@@ -66,7 +72,10 @@ def pack(layer: ConvolutionPlan, layout: Layout) -> NDArray[np.int8]:
 
 def stored_channels(layer: ConvolutionPlan, layout: Layout) -> list[tuple[int, int, int]]:
     """Bias, multiplier and shift of every output as stored."""
-    columns = (layer.bias, layer.multiplier, layer.shift)
+    bias = layer.bias.astype(np.int64)
+    if layout == "folded":
+        bias = bias - layer.input_zero_point * layer.weights.astype(np.int64).sum(axis=1)
+    columns = (bias, layer.multiplier, layer.shift)
     channels = [(int(b), int(m), int(s)) for b, m, s in zip(*columns, strict=True)]
     if layout == "tiles":
         channels += [(0, 0, -1)] * (filled_up(layer.outputs) - layer.outputs)

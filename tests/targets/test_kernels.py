@@ -64,6 +64,7 @@ class Depthwise(ctypes.Structure):
         ("input_zero_point", c_int16),
         ("output_zero_point", c_int16),
         ("lowest", c_int8),
+        ("layout", c_uint8),
     ]
 
 

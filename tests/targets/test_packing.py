@@ -79,6 +79,21 @@ def test_outputs_that_fill_up_a_tile_give_nothing() -> None:
     assert len(stored_channels(layer(5, 7, 0), "rows")) == 5
 
 
+def test_a_folded_depthwise_gives_the_same_sums() -> None:
+    """The zero point moves from the inputs into the bias, and nothing else changes."""
+    plan = layer(6, 3, 0, name="block0.depthwise", input_zero_point=-37)
+    x = np.random.default_rng(1).integers(-128, 128, (6, 3))
+    weights = pack(plan, "folded").reshape(6, 3).astype(np.int64)
+    bias = np.array([channel[0] for channel in stored_channels(plan, "folded")])
+    expected = (plan.weights.astype(np.int64) * (x + 37)).sum(axis=1) + plan.bias
+    np.testing.assert_array_equal((weights * x).sum(axis=1) + bias, expected)
+
+
+def test_a_depthwise_that_gates_close_is_not_folded(hidden: Built) -> None:
+    plan = hidden.plan.network
+    assert layout_of(plan, plan.blocks[0].depthwise, "dsp") == "plain"
+
+
 def test_gates_on_single_outputs_need_rows_of_their_own(output: Built) -> None:
     plan = output.plan.network
     down, up = plan.blocks[0].down, plan.blocks[0].up
@@ -86,7 +101,7 @@ def test_gates_on_single_outputs_need_rows_of_their_own(output: Built) -> None:
     assert layout_of(plan, up, "dsp") == "tiles"
     assert layout_of(replace(plan, group=4), down, "dsp") == "rows"
     assert layout_of(replace(plan, group=8), down, "dsp") == "tiles"
-    assert layout_of(plan, plan.blocks[0].depthwise, "dsp") == "plain"
+    assert layout_of(plan, plan.blocks[0].depthwise, "dsp") == "folded"
     assert layout_of(plan, up, "portable") == "plain"
 
 

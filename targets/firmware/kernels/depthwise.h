@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "layout.h"
 #include "open_channels.h"
 #include "requantise.h"
 
@@ -16,6 +17,7 @@ typedef struct {
     int16_t input_zero_point;
     int16_t output_zero_point;
     int8_t lowest; /* of the outputs: -128, or the zero point with a ReLU */
+    uint8_t layout; /* PLAIN or FOLDED */
 } sluice_depthwise_t;
 
 /* The three frames t - 2d, t - d and t of `count` channels give one frame y.
@@ -24,5 +26,10 @@ typedef struct {
 void sluice_depthwise(const sluice_depthwise_t *layer, const int8_t *oldest,
                       const int8_t *middle, const int8_t *newest,
                       const sluice_open_channels_t *open, int8_t *y);
+
+/* The same in plain C, for layout PLAIN on every core. */
+void sluice_depthwise_plain(const sluice_depthwise_t *layer, const int8_t *oldest,
+                            const int8_t *middle, const int8_t *newest,
+                            const sluice_open_channels_t *open, int8_t *y);
 
 #endif

@@ -39,6 +39,13 @@ void sluice_dsp_tile_of_open(const int8_t *weights, const int16_t *x, const uint
 void sluice_dsp_rows(const int8_t *const rows[SLUICE_DSP_ROWS], const int16_t *x,
                      const int16_t *x_end, int32_t sums[SLUICE_DSP_ROWS]);
 
+/* A depthwise convolution of three taps over channels y .. y_end, an even number
+ * of them; shifts and accumulators as for a tile. The input's zero point has been
+ * taken out of the inputs by way of the bias. */
+void sluice_dsp_depthwise(const int8_t *oldest, const int8_t *middle, const int8_t *newest,
+                          const int8_t *weights, const sluice_channel_t *channels,
+                          int32_t bias2, int8_t *y, const int8_t *y_end);
+
 /* wide[i] = x[i] - zero_point for `words` * 4 values; x is word-aligned. */
 void sluice_dsp_widen(const int8_t *x, uint32_t words, int32_t zero_point, int16_t *wide);
 

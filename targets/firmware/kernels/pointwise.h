@@ -4,18 +4,9 @@
 
 #include <stdint.h>
 
+#include "layout.h"
 #include "open_channels.h"
 #include "requantise.h"
-
-/* How the weights are stored; the compiler chooses for the core. In all but the
- * plain layout inputs are filled up with zeros to a multiple of 8. */
-typedef enum {
-    SLUICE_LAYOUT_PLAIN, /* [outputs][inputs], for the portable kernel */
-    SLUICE_LAYOUT_ROWS,  /* kernels/dsp.h, rows of their own */
-    SLUICE_LAYOUT_TILES, /* kernels/dsp.h, 8 outputs interleaved and filled up likewise */
-} sluice_layout_t;
-
-enum { SLUICE_STORED_MULTIPLE = 8 };
 
 typedef struct {
     const int8_t *weights;            /* [outputs][inputs], as `layout` says */

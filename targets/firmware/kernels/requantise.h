@@ -40,15 +40,21 @@ static inline int32_t sluice_requantise(int32_t accumulator, int32_t multiplier,
     return (high + (high >> 31) + (INT32_C(1) << (-shift - 1))) >> -shift;
 }
 
-/* To int8, not below `lowest`: -128, or the output's zero point after a ReLU. */
-static inline int8_t sluice_saturate(int32_t value, int32_t lowest)
+static inline int8_t sluice_clamp(int32_t value)
 {
 #if defined(__ARM_FEATURE_DSP)
     __asm__("ssat %0, #8, %0" : "+r"(value));
+    return (int8_t)value;
 #else
-    value = value > INT8_MAX ? INT8_MAX : value;
+    return (int8_t)(value > INT8_MAX ? INT8_MAX : value < INT8_MIN ? INT8_MIN : value);
 #endif
-    return (int8_t)(value < lowest ? lowest : value);
+}
+
+/* To int8, not below `lowest`: -128, or the output's zero point after a ReLU. */
+static inline int8_t sluice_saturate(int32_t value, int8_t lowest)
+{
+    const int8_t clamped = sluice_clamp(value);
+    return clamped < lowest ? lowest : clamped;
 }
 
 #endif

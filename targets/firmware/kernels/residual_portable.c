@@ -17,6 +17,6 @@ void sluice_residual(const sluice_residual_t *add, const int8_t *x, const int8_t
     for (uint32_t c = 0; c < count; c++) {
         const int32_t sum = to_common_scale(own.x, x[c]) + to_common_scale(own.branch, branch[c]);
         const int32_t value = sluice_requantise(sum, own.sum.multiplier, own.sum.shift);
-        y[c] = sluice_saturate(value + own.sum.zero_point, INT8_MIN);
+        y[c] = sluice_clamp(value + own.sum.zero_point);
     }
 }
