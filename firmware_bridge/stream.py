@@ -67,16 +67,13 @@ def stream(session: Board, pcm: NDArray[np.int16], progress: Progress | None = N
     def column(name: str) -> NDArray[np.int64]:
         return np.array([getattr(result.counters, name) for result in counted], np.int64)
 
-    def counts(name: str) -> NDArray[np.int64]:
-        return np.array([counter.count(int(ticks)) for ticks in column(name)], np.int64)
-
     return Streamed(
         pcm=output[: len(pcm)],
         gates=np.stack([result.gates for result in counted]),
         probes=np.stack([result.probes for result in counted]),
         executed_macs=column("executed_macs"),
         weight_bytes=column("weight_bytes"),
-        counts=counts("ticks"),
-        analysis_counts=counts("analysis_ticks"),
-        synthesis_counts=counts("synthesis_ticks"),
+        counts=counter.counts(column("ticks")),
+        analysis_counts=counter.counts(column("analysis_ticks")),
+        synthesis_counts=counter.counts(column("synthesis_ticks")),
     )
