@@ -6,11 +6,15 @@ import re
 import tomllib
 import types
 from dataclasses import MISSING, dataclass, fields
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
 from dyncp.errors import UserError
 from targets.sources import FIRMWARE_FOLDER, Kernels
+
+VECTOR_ALIGNMENT = 2048
+"""Bytes: of a vector table of any length, which begins the flash."""
 
 BOARD_FOLDER = Path(__file__).parent / "boards"
 
@@ -19,6 +23,7 @@ BOARD_FOLDER = Path(__file__).parent / "boards"
 class Core:
     """What the compiler is told with ``-mcpu``, ``-mfpu`` and ``-mfloat-abi``.
 
+    ``fpu``: "auto" for what ``cpu`` has, which is the way to Helium.
     ``kernels``: "dsp" for cores with the DSP extension (M4, M7, most M33).
     """
 
@@ -54,11 +59,21 @@ class Region:
 
 @dataclass(frozen=True)
 class Memory:
-    """Code and constants in ``flash``, variables and the stack in ``ram``."""
+    """Code in ``flash``, where the core starts; variables and the stack in ``ram``.
+
+    Constants, weights above all, are in ``constants``, or in ``flash`` without it.
+    """
 
     flash: Region
     ram: Region
     stack_bytes: int
+    constants: Region | None = None
+
+    @property
+    def regions(self) -> dict[str, Region]:
+        """Those that there are, by their key."""
+        regions = {"flash": self.flash, "constants": self.constants, "ram": self.ram}
+        return {name: region for name, region in regions.items() if region}
 
 
 @dataclass(frozen=True)
@@ -184,14 +199,20 @@ def _check(board: Board, source: str) -> None:
             raise UserError(f"{source}: {message}")
 
     memory, uart = board.memory, board.uart
-    for key, region in (("memory.flash", memory.flash), ("memory.ram", memory.ram)):
+    regions = {f"memory.{name}": region for name, region in memory.regions.items()}
+    for key, region in regions.items():
         require(region.bytes > 0, f"'{key}.bytes' must be positive")
         require(region.origin % 16 == 0, f"'{key}.origin' must be a multiple of 16")
         require(region.end <= 2**32, f"'{key}' ends beyond the 32-bit address space")
         require(not region.origin <= uart.base < region.end, f"'uart.base' lies inside '{key}'")
+    for (key, one), (other_key, other) in combinations(regions.items(), 2):
+        require(
+            one.end <= other.origin or other.end <= one.origin,
+            f"'{key}' and '{other_key}' overlap",
+        )
     require(
-        memory.flash.end <= memory.ram.origin or memory.ram.end <= memory.flash.origin,
-        "'memory.flash' and 'memory.ram' overlap",
+        memory.flash.origin % VECTOR_ALIGNMENT == 0,
+        f"'memory.flash.origin' must be a multiple of {VECTOR_ALIGNMENT}: it holds the vectors",
     )
     require(
         1024 <= memory.stack_bytes < memory.ram.bytes and memory.stack_bytes % 16 == 0,
@@ -214,7 +235,14 @@ def _check(board: Board, source: str) -> None:
             f"'usb.ids' must be like '0483:374b', in lower case, not {usb_id!r}",
         )
     if board.emulator:
-        require(board.emulator.icount_shift <= 10, "'emulator.icount_shift' must lie in 0..10")
+        shift = board.emulator.icount_shift
+        require(shift <= 10, "'emulator.icount_shift' must lie in 0..10")
+        # Whole ticks stand for one count of instructions only if they are this dense.
+        require(
+            board.clock.tick_hz << shift > 2 * 10**9,
+            "'emulator.icount_shift' is too small: 'clock.tick_hz' must give more than 2 ticks "
+            "in the 2^icount_shift ns of an instruction",
+        )
 
 
 def uart_drivers() -> list[str]:

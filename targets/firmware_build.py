@@ -140,6 +140,7 @@ def build_image(model: ModelSources, board: Board, out: Path) -> Firmware:
     """
     generated = out / "source"
     write_text(generated / "board_config.h", _board_config(board))
+    write_text(generated / "memory.ld", _memory_script(board))
     ours = [
         path for folder in ("link", "ports", "app") for path in _c_files(FIRMWARE_FOLDER / folder)
     ]
@@ -161,7 +162,7 @@ def build_image(model: ModelSources, board: Board, out: Path) -> Firmware:
         *includes,
         *sources,
         *LINK_FLAGS,
-        *_memory_symbols(board),
+        f"-Wl,-L,{generated}",
         f"-Wl,-T,{FIRMWARE_FOLDER / 'ports' / 'link.ld'}",
     ]
     with ExitStack() as stack:
@@ -196,9 +197,9 @@ def _explain_overflow(failure: ToolFailure, board: Board) -> None:
     """Raise a better message if the linker failed because a memory is too small."""
     overflows = re.findall(r"region `(\w+)' overflowed by (\d+) bytes", failure.output)
     if overflows:
-        regions = {"FLASH": board.memory.flash, "RAM": board.memory.ram}
+        regions = board.memory.regions
         parts = [
-            f"memory.{region.lower()} has {regions[region].bytes} bytes, {excess} too few"
+            f"memory.{region.lower()} has {regions[region.lower()].bytes} bytes, {excess} too few"
             for region, excess in overflows
         ]
         raise UserError(
@@ -254,7 +255,10 @@ def _build_id(sources: Sequence[Path], generated: Sequence[Path], settings: Sequ
     """A hash of all that makes the image: our C, the model's, the board's, the flags."""
     ours = [path for path in FIRMWARE_FOLDER.rglob("*") if path.suffix in (".h", ".S", ".ld")]
     written = [
-        path for folder in generated for path in folder.glob("*.[ch]") if path.name != "build_id.h"
+        path
+        for folder in generated
+        for path in folder.iterdir()
+        if path.suffix in (".c", ".h", ".ld") and path.name != "build_id.h"
     ]
     digest = hashlib.sha256()
     for path in sorted({*ours, *written, *sources}, key=lambda path: (path.name, str(path))):
@@ -263,16 +267,17 @@ def _build_id(sources: Sequence[Path], generated: Sequence[Path], settings: Sequ
     return digest.digest()[:BUILD_ID_BYTES]
 
 
-def _memory_symbols(board: Board) -> list[str]:
-    memory = board.memory
-    values = {
-        "board_flash_origin": memory.flash.origin,
-        "board_flash_bytes": memory.flash.bytes,
-        "board_ram_origin": memory.ram.origin,
-        "board_ram_bytes": memory.ram.bytes,
-        "board_stack_bytes": memory.stack_bytes,
-    }
-    return [f"-Wl,--defsym={name}=0x{value:x}" for name, value in values.items()]
+def _memory_script(board: Board) -> str:
+    """What ``ports/link.ld`` includes: the board's regions, and the size of the stack."""
+    regions = board.memory.regions
+    lines = [
+        f"    {name.upper()} : ORIGIN = 0x{region.origin:08x}, LENGTH = 0x{region.bytes:x}"
+        for name, region in regions.items()
+    ]
+    alias = [] if "constants" in regions else ['REGION_ALIAS("CONSTANTS", FLASH)']
+    notice = f"/* {in_comment(board.title)}; written by the build. */"
+    stack = f"board_stack_bytes = 0x{board.memory.stack_bytes:x};"
+    return "\n".join([notice, "MEMORY", "{", *lines, "}", *alias, stack, ""])
 
 
 def _section_sizes(elf: Path) -> dict[str, int]:

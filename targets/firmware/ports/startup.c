@@ -10,27 +10,55 @@ extern const uint32_t __data_load[];
 extern uint32_t __bss_start[];
 extern uint32_t __bss_end[];
 
+#define VECTOR_TABLE_OFFSET (*(volatile uint32_t *)0xE000ED08u)
 #define COPROCESSOR_ACCESS (*(volatile uint32_t *)0xE000ED88u)
 
 int main(void);
 void app_fault(uint32_t address); /* the application's last words */
 void reset_handler(void);
 void fault_handler(void);
+void prepare_core(void);
 void start(void);
 void report_fault(const uint32_t *stacked);
+
+typedef void (*handler_t)(void);
+
+/* Handlers that nobody enabled are left 0: calling one is a fault of its own. */
+typedef struct {
+    const void *initial_stack;
+    handler_t reset;
+    handler_t faults[5]; /* NMI, hard, memory, bus, usage */
+    handler_t reserved[4];
+    handler_t supervisor_call;
+    handler_t debug;
+    handler_t reserved_too;
+    handler_t pended_call;
+    handler_t systick;
+    handler_t interrupts[BOARD_UART_INTERRUPT + 1u];
+} vector_table_t;
+
+extern const vector_table_t vector_table;
 
 /* Sets the stack pointer itself: a debugger that loads the image may not. */
 __attribute__((naked)) void reset_handler(void)
 {
     __asm__ volatile("ldr r0, =__stack_top\n"
                      "mov sp, r0\n"
+                     "bl prepare_core\n"
                      "b start\n");
+}
+
+/* Apart from start(), as compiled code may use the FPU or Helium from the first
+ * instruction of a function on. */
+__attribute__((used)) void prepare_core(void)
+{
+    VECTOR_TABLE_OFFSET = (uint32_t)(uintptr_t)&vector_table; /* a boot loader has its own */
+    COPROCESSOR_ACCESS |= 0xFu << 20;
+    __asm__ volatile("dsb\n isb" ::: "memory");
 }
 
 __attribute__((used, noreturn)) void start(void)
 {
-    COPROCESSOR_ACCESS |= 0xFu << 20; /* the FPU, which compiled code may use at any time */
-    __asm__ volatile("dsb\n isb" ::: "memory");
     const uint32_t *source = __data_load;
     for (uint32_t *word = __data_start; word < __data_end; word++) {
         *word = *source++;
@@ -63,24 +91,6 @@ __attribute__((used, noreturn)) void report_fault(const uint32_t *stacked)
         __asm__ volatile("wfi");
     }
 }
-
-typedef void (*handler_t)(void);
-
-/* Handlers that nobody enabled are left 0: calling one is a fault of its own. */
-typedef struct {
-    const void *initial_stack;
-    handler_t reset;
-    handler_t faults[5]; /* NMI, hard, memory, bus, usage */
-    handler_t reserved[4];
-    handler_t supervisor_call;
-    handler_t debug;
-    handler_t reserved_too;
-    handler_t pended_call;
-    handler_t systick;
-    handler_t interrupts[BOARD_UART_INTERRUPT + 1u];
-} vector_table_t;
-
-extern const vector_table_t vector_table;
 
 __attribute__((section(".vectors"), used)) const vector_table_t vector_table = {
     .initial_stack = __stack_top,
