@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from dyncp.data.labels import voice_activity
 from dyncp.data.mixtures import MixtureSource
-from dyncp.data.speech import Split
+from dyncp.data.speakers import Split
 from dyncp.enhance import enhance
 from dyncp.network import GatedConvFSENet
 

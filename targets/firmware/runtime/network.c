@@ -6,7 +6,6 @@
 #include "../kernels/gate.h"
 #include "../kernels/moving_average.h"
 #include "../kernels/sigmoid.h"
-#include "../kernels/widen.h"
 
 /* Which layer runs, and since when its time counts. */
 typedef struct {
@@ -18,11 +17,6 @@ typedef struct {
 static uint32_t running(const sluice_open_channels_t *open, uint32_t all)
 {
     return open != NULL ? open->count : all;
-}
-
-static uint32_t filled_up(uint32_t count)
-{
-    return (count + SLUICE_STORED_MULTIPLE - 1u) / SLUICE_STORED_MULTIPLE * SLUICE_STORED_MULTIPLE;
 }
 
 /* Book the layer that just ran, with the element-wise work after it, and go on
@@ -44,15 +38,13 @@ static void book_pointwise(sluice_t *instance, progress_t *progress,
                            const sluice_pointwise_t *layer, const sluice_open_channels_t *outputs,
                            const sluice_open_channels_t *inputs)
 {
-    uint32_t rows = running(outputs, layer->outputs), columns = running(inputs, layer->inputs);
-    const uint32_t macs = rows * columns;
-    if (layer->layout == SLUICE_LAYOUT_TILES) {
-        rows = filled_up(rows); /* what fills up a tile is read too */
-    }
-    if (layer->layout != SLUICE_LAYOUT_PLAIN && inputs == NULL) {
-        columns = filled_up(columns);
-    }
-    book(instance, progress, macs, rows * (columns + (uint32_t)sizeof(sluice_channel_t)));
+    const sluice_storage_t storage = sluice_storage(layer->layout);
+    const uint32_t rows = running(outputs, layer->outputs);
+    const uint32_t columns = running(inputs, layer->inputs);
+    /* What fills up rows is read too; of inputs that gates close the open ones alone. */
+    const uint32_t read = inputs != NULL ? columns : sluice_filled_up(columns, storage.inputs);
+    book(instance, progress, rows * columns,
+         sluice_filled_up(rows, storage.outputs) * (read + storage.constant_bytes));
 }
 
 static void run_pointwise(const sluice_t *instance, const sluice_pointwise_t *layer,
@@ -63,8 +55,7 @@ static void run_pointwise(const sluice_t *instance, const sluice_pointwise_t *la
     if (outputs != NULL) {
         memset(y, layer->output_zero_point, layer->outputs);
     }
-    sluice_widen(x, layer->inputs, layer->input_zero_point, wide);
-    sluice_pointwise(layer, wide, outputs, inputs, y);
+    sluice_pointwise(layer, x, wide, outputs, inputs, y);
 }
 
 /* The gate's input: the block's input averaged over the last frames. */
@@ -134,7 +125,7 @@ static const int8_t *run_hidden(sluice_t *instance, progress_t *progress,
                      sluice_taps_frame(instance, block, middle), hidden, open, y);
     const uint32_t channels = running(open, depthwise->count);
     book(instance, progress, channels * SLUICE_DEPTHWISE_TAPS,
-         channels * (SLUICE_DEPTHWISE_TAPS + (uint32_t)sizeof(sluice_channel_t)));
+         channels * (SLUICE_DEPTHWISE_TAPS + (uint32_t)sluice_storage(depthwise->layout).constant_bytes));
     return y;
 }
 
@@ -154,6 +145,10 @@ static void run_block(sluice_t *instance, progress_t *progress, uint32_t index, 
     }
     const int8_t *y = run_hidden(instance, progress, block, state, x, open_hidden);
 
+    if (open_hidden != NULL &&
+        sluice_runs_dense(block->down.layout, open_hidden->count, block->down.inputs)) {
+        open_hidden = NULL;
+    }
     run_pointwise(instance, &block->down, y, open_outputs, open_hidden, branch);
     sluice_residual(&block->residual, x, branch, block->down.outputs, x);
     book_pointwise(instance, progress, &block->down, open_outputs, open_hidden);
