@@ -36,7 +36,7 @@ DYNCP    := $(wildcard dyncp/*.py)
 QUANTIZE := $(wildcard quantize/*.py)
 CONVERT  := $(wildcard convert/*.py)
 FIRMWARE := $(wildcard targets/*.py targets/compiler/*.py) \
-            $(shell find targets/firmware -name '*.[chS]' -o -name '*.ld*')
+            $(shell find targets/firmware -name '*.[chS]' -o -name '*.inc' -o -name '*.ld*')
 BRIDGE   := $(wildcard firmware_bridge/*.py)
 
 NOISY := build/audio/noisy.wav

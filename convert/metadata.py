@@ -97,7 +97,7 @@ def deployed_preset(values: dict[str, Any]) -> Preset:
         raise UserError(f"the '{ENTRY}' metadata's preset is not a table with a name")
     sections = {key: value for key, value in values.items() if key != "name" and value is not None}
     if "gate" in sections:
-        sections["gate"] = {**sections["gate"], "utilisation": 1.0}
+        sections["gate"] = {**sections["gate"], "utilisation": 1.0, "surrogate": "sigmoid"}
     sections["training"] = dataclasses.asdict(_UNTRAINED)
     return parse_preset(str(values["name"]), sections, f"the '{ENTRY}' metadata's preset")
 

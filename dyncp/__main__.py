@@ -35,6 +35,7 @@ def _train(args: argparse.Namespace) -> None:
             checkpoint.network, "train", _PROBE_MINUTES, preset.training.seed
         )
         checkpoint.probes = [fit_vad(gates, active)]
+        checkpoint.record["probe_minutes"] = _PROBE_MINUTES
     save_checkpoint(args.out, checkpoint, half=True)
     write_text(args.out.with_suffix(".json"), json.dumps(checkpoint.record, indent=1) + "\n")
     print(f"wrote {args.out} and its record")
@@ -68,7 +69,13 @@ def _example(args: argparse.Namespace) -> None:
     rng = np.random.default_rng(args.seed)
     # With pauses as the probes' streams have, so that voice activity is worth scoring.
     mixture = source.mix(
-        rng, args.seconds, noise=args.noise, snr=args.snr, level=-26.0, pause=STREAM_PAUSE
+        rng,
+        args.seconds,
+        noise=args.noise,
+        snr=args.snr,
+        level=-26.0,
+        pause=STREAM_PAUSE,
+        room=False,
     )
     save_wav(args.clean, mixture.clean, rate)
     save_wav(args.noisy, mixture.noisy, rate)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from dyncp import audio
-from dyncp.network import Heaviside
-from dyncp.preset import Audio
+from dyncp.network import heaviside
+from dyncp.preset import Audio, Surrogate
 
 _FLOOR = 1e-8
 
@@ -70,6 +70,6 @@ def enhancement_loss(
     return 0.7 * magnitude_error + 0.3 * complex_error
 
 
-def utilisation(logits: list[Tensor]) -> Tensor:
-    """Share of open gates over all blocks and frames, differentiable (surrogate)."""
-    return torch.stack([Heaviside.apply(scores).mean() for scores in logits]).mean()
+def utilisation(logits: list[Tensor], surrogate: Surrogate) -> Tensor:
+    """Share of open gates over all blocks and frames, differentiable by the surrogate."""
+    return torch.stack([heaviside(scores, surrogate).mean() for scores in logits]).mean()

@@ -14,25 +14,32 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dyncp.preset import DEPTHWISE_KERNEL, Preset
+from dyncp.preset import DEPTHWISE_KERNEL, Preset, Surrogate
 
 
-class Heaviside(torch.autograd.Function):
-    """1 where the logit is above 0; the gradient is that of a sigmoid.
-
-    The surrogate is ``sigmoid'(logit)``, scaled to 1 at the threshold.
-    """
-
+class _Heaviside(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, logits: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        ctx: torch.autograd.function.FunctionCtx, logits: Tensor, surrogate: Surrogate
+    ) -> Tensor:
         ctx.save_for_backward(logits)
+        ctx.surrogate = surrogate  # type: ignore[attr-defined]
         return (logits > 0).to(logits.dtype)
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(  # type: ignore[override]
+        ctx: torch.autograd.function.FunctionCtx, gradient: Tensor
+    ) -> tuple[Tensor, None]:
         (logits,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        if ctx.surrogate == "triangle":  # type: ignore[attr-defined]
+            return gradient * (1 - logits.abs()).clamp_min(0), None
         soft = torch.sigmoid(logits)
-        return gradient * 4 * soft * (1 - soft)
+        return gradient * 4 * soft * (1 - soft), None
+
+
+def heaviside(logits: Tensor, surrogate: Surrogate) -> Tensor:
+    """1 where the logit is above 0, else 0; its gradient is the preset's surrogate."""
+    return _Heaviside.apply(logits, surrogate)
 
 
 class NetworkOutput(NamedTuple):
@@ -94,13 +101,14 @@ class Block(nn.Module):
         gate = preset.gate
         self.site = gate.site if gate else None
         self.group = gate.group if gate else 1
+        self.surrogate: Surrogate = gate.surrogate if gate else "sigmoid"
         self.gate = GateNet(channels, gate.hidden, preset.gates, gate.pool_frames) if gate else None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         logits = openings = None
         if self.gate is not None:
             logits = self.gate(x)
-            openings = Heaviside.apply(logits).repeat_interleave(self.group, dim=1)
+            openings = heaviside(logits, self.surrogate).repeat_interleave(self.group, dim=1)
         hidden = F.relu(self.up_norm(self.up(x)))
         if openings is not None and self.site == "hidden":
             hidden = hidden * openings

@@ -13,6 +13,7 @@ from dyncp.errors import UserError
 PRESET_FOLDER = Path(__file__).parent / "presets"
 
 GateSite = Literal["output", "hidden"]
+Surrogate = Literal["sigmoid", "triangle"]
 DEPTHWISE_KERNEL = 3
 """Taps of every depthwise convolution: t - 2d, t - d and t for dilation d."""
 
@@ -54,13 +55,19 @@ class Network:
 
 @dataclass(frozen=True)
 class Gate:
-    """One gating subnet per block: moving average, 1x1, ReLU, 1x1, Heaviside."""
+    """One gating subnet per block: moving average, 1x1, ReLU, 1x1, Heaviside.
+
+    ``surrogate`` is the gradient that training takes for the Heaviside's:
+    ``sigmoid``, 4 s (1 - s) with s the logit's sigmoid, or ``triangle``,
+    max(0, 1 - |logit|). Both are 1 at the threshold.
+    """
 
     site: GateSite
     group: int
     hidden: int
     pool_frames: int
     utilisation: float
+    surrogate: Surrogate
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,7 @@ class Preset:
         """What a checkpoint must agree on to fit this preset (no training, no name)."""
         gate = dataclasses.asdict(self.gate) if self.gate else None
         if gate:
-            del gate["utilisation"]
+            del gate["utilisation"], gate["surrogate"]
         network = dataclasses.asdict(self.network)
         network["dilations"] = list(network["dilations"])
         return {"audio": dataclasses.asdict(self.audio), "network": network, "gate": gate}

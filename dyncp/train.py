@@ -166,7 +166,7 @@ class Trainer:
         loss = enhancement_loss(self.transform, estimate, clean[:, : estimate.shape[1]], level)
         total, share = loss, 1.0
         if self.preset.gate:
-            use = utilisation(logits)
+            use = utilisation(logits, self.preset.gate.surrogate)
             ramp = min(1.0, self.step / max(1, training.utilisation_ramp_steps))
             excess = use - self.preset.gate.utilisation
             total = loss + ramp * training.utilisation_weight * excess**2
@@ -193,7 +193,8 @@ class Trainer:
             if target.any():
                 after = si_sdr(output.cpu().numpy(), target)
                 gains.append(after - si_sdr(before[:length].cpu().numpy(), target))
-        share = utilisation(logits).item() if logits else 1.0
+        gate = self.preset.gate
+        share = utilisation(logits, gate.surrogate).item() if gate else 1.0
         return Validation(self.step, loss.item(), float(np.mean(gains)), share)
 
     def _keep_if_best(self, result: Validation) -> None:

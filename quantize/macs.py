@@ -4,15 +4,13 @@ The counts depend on the gates alone, so the firmware's counters must equal
 them. Of a layer, ``outputs`` rows run, each over ``inputs`` columns:
 
     macs          outputs x inputs
-    weight bytes  outputs x (inputs + 12), as stored
+    weight bytes  outputs x (inputs + constants), as stored
 
 What is stored depends on the layout that a core's kernels read
-(``targets/compiler/packing.py``): `plain` and `folded` nothing but the weights; `rows` fills up
-inputs to a multiple of 8, `tiles` outputs too. The 12 bytes are a row's bias, multiplier
-and shift (int32 each) as the firmware
-stores them. Closed gates leave out rows of `down` (site `output`); or rows of
-`up`, channels of `depthwise` and columns of `down` (site `hidden`), whose rows
-then still cost their 12 bytes each.
+(``targets/compiler/packing/``): :data:`STORAGE` has the bytes of a row's constants
+(bias, multiplier, shift), and what rows and columns are filled up to. Closed gates
+leave out rows of `down` (site `output`); or rows of `up`, channels of `depthwise` and
+columns of `down` (site `hidden`), whose rows then still cost their constants each.
 """
 
 from __future__ import annotations
@@ -27,10 +25,43 @@ from numpy.typing import NDArray
 from dyncp.preset import Preset
 from quantize.wiring import CLOSED_AXES, LayerSpec, layer_specs
 
-ROW_CONSTANT_BYTES = 12
-STORED_MULTIPLE = 8
+Layout = Literal["plain", "rows", "quads", "tiles", "folded"]
 
-Layout = Literal["plain", "rows", "tiles", "folded"]
+
+@dataclass(frozen=True)
+class Storage:
+    """How a layout stores a layer; rows and columns are filled up to whole multiples.
+
+    With ``dense_sixteenths`` of 16 parts of its inputs open a layer runs dense: to
+    follow the list of the open ones would cost more.
+    """
+
+    constant_bytes: int
+    outputs: int = 1
+    inputs: int = 1
+    dense_sixteenths: int = 17
+
+    def rows(self, outputs: int) -> int:
+        """``outputs`` filled up."""
+        return -(-outputs // self.outputs) * self.outputs
+
+    def columns(self, inputs: int) -> int:
+        """``inputs`` filled up."""
+        return -(-inputs // self.inputs) * self.inputs
+
+
+STORAGE: dict[Layout, Storage] = {
+    "plain": Storage(12),
+    "rows": Storage(8, inputs=16),
+    "quads": Storage(8, outputs=4, inputs=16),
+    "tiles": Storage(8, outputs=8, inputs=8, dense_sixteenths=15),
+    "folded": Storage(8),
+}
+"""Every layout; the firmware has the same table in ``kernels/layout.h``."""
+
+LARGEST_MULTIPLE = 16
+"""What the inputs of any layout are at most filled up to."""
+
 Layouts = Mapping[str, Layout]
 """The layout of each layer by name; a layer that is left out is `plain`."""
 
@@ -82,19 +113,13 @@ def _executed(
         axis = CLOSED_AXES[preset.gate.site].get(spec.role)
         if axis in ("output", "channel"):
             outputs = channels
-        elif axis == "input":
+        elif axis == "input" and 16 * channels < STORAGE[layout].dense_sixteenths * inputs:
             # Open inputs are read one by one, so nothing is filled up.
             return _work(outputs, channels, layout, fill_inputs=False)
     return _work(outputs, inputs, layout)
 
 
 def _work(outputs: int, inputs: int, layout: Layout, fill_inputs: bool = True) -> Work:
-    rows = filled_up(outputs) if layout == "tiles" else outputs
-    filled = fill_inputs and layout in ("rows", "tiles")
-    columns = filled_up(inputs) if filled else inputs
-    return Work(outputs * inputs, rows * (columns + ROW_CONSTANT_BYTES))
-
-
-def filled_up(size: int) -> int:
-    """``size`` rounded up to what layouts other than `plain` store."""
-    return -(-size // STORED_MULTIPLE) * STORED_MULTIPLE
+    storage = STORAGE[layout]
+    columns = storage.columns(inputs) if fill_inputs else inputs
+    return Work(outputs * inputs, storage.rows(outputs) * (columns + storage.constant_bytes))

@@ -22,7 +22,7 @@ def runtime_sources(kernels: Kernels = "portable") -> list[Path]:
     one; what every form can fall back on is in ``OPERATION_plain.c``.
     """
     folder = FIRMWARE_FOLDER / "kernels"
-    own = [path for path in folder.iterdir() if path.stem.endswith(f"_{kernels}")]
+    own = [path for form in ("c", "S") for path in folder.glob(f"*_{kernels}.{form}")]
     operations = {path.stem.rpartition("_")[0] for path in own}
     common = [
         path

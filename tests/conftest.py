@@ -26,7 +26,14 @@ TINY: dict[str, Any] = {
         "epsilon": 1e-5,
     },
     "network": {"channels": 16, "hidden": 32, "stacks": 1, "dilations": [1, 2]},
-    "gate": {"site": "output", "group": 1, "hidden": 4, "pool_frames": 5, "utilisation": 0.25},
+    "gate": {
+        "site": "output",
+        "group": 1,
+        "hidden": 4,
+        "pool_frames": 5,
+        "utilisation": 0.25,
+        "surrogate": "sigmoid",
+    },
     "training": {
         "seed": 1,
         "steps": 6,

@@ -1,1 +1,1 @@
-"""Training and test audio, synthesised: speech by espeak-ng, noise by procedure."""
+"""Training and test audio, synthesised: speech by synthesisers, noise and rooms by procedure."""

@@ -1,83 +1,36 @@
-"""Clean speech from espeak-ng: disjoint speakers per split, varied sentences.
-
-A speaker is an accent, a voice variant, a pitch and a rate. No variant is used
-in two splits, so that the voices of the test split are new to the network.
-"""
+"""Clean speech: every speaker's sentences, rendered by their synthesiser and cached."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import soundfile
 from scipy.signal import resample_poly
 from tqdm import tqdm
 
+from dyncp.data.sentences import sentence
+from dyncp.data.speakers import SPLITS, Speaker, Split, Synthesiser, speakers
 from dyncp.errors import UserError
 from dyncp.files import replacing
 
-Split = Literal["train", "validation", "test"]
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-
 CACHE_FOLDER = Path("build/data")
 
-_ACCENTS = ("en-gb", "en-us", "en-gb-scotland", "en-gb-x-gbclan", "en-gb-x-rp",
-            "en-gb-x-gbcwmd", "en-029")  # fmt: skip
-_VARIANTS: dict[Split, tuple[str, ...]] = {
-    "train": (
-        "m1", "m2", "m4", "m5", "m7", "f1", "f2", "f4", "Alex", "Alicia", "Andy", "Denis",
-        "Diogo", "Gene", "Hugo", "Jacky", "Lee", "Marco", "Mario", "Michael", "Mike", "Nguyen",
-        "adam", "anika", "antonio", "aunty", "belinda", "benjamin", "boris", "caleb", "ed",
-        "edward", "grandma", "gustave", "iven", "john", "klatt2", "linda", "marcelo", "michel",
-    ),
-    "validation": ("m3", "f3", "max", "miguel", "norbert", "paul", "shelby", "klatt4"),
-    "test": ("m6", "m8", "f5", "Andrea", "Annie", "pedro", "quincy", "rob", "steph", "victor"),
-}  # fmt: skip
-
-_SUBJECTS = (
-    "the old captain", "my neighbour", "a young doctor", "the night train", "our teacher",
-    "every visitor", "the small orchestra", "a grey pigeon", "the shop on the corner",
-    "her elder brother", "the weather report", "an honest lawyer", "the river",
-    "most of the children", "the engineer", "two quiet students", "the baker's daughter",
-    "that stubborn horse", "somebody upstairs", "the last bus", "a famous painter",
-)  # fmt: skip
-_VERBS = (
-    "was waiting for", "has never seen", "slowly passed", "wrote about", "could not find",
-    "remembered", "is looking after", "will visit", "carried away", "forgot", "laughed at",
-    "bought", "walked around", "asked for", "described", "promised to bring", "followed",
-    "had lost", "recognised", "keeps talking about", "would rather choose",
-)  # fmt: skip
-_OBJECTS = (
-    "seven wooden boxes", "the harbour wall", "a cup of strong tea", "the yellow house",
-    "an unusual question", "the long way home", "twenty-three letters", "the voice on the radio",
-    "a pair of shoes", "fresh bread and cheese", "the edge of the forest", "his father's watch",
-    "the second chapter", "a shadow on the stairs", "cheap plastic chairs", "the village fair",
-    "what the judge said", "a bright orange jacket", "the broken window", "some fish",
-)  # fmt: skip
-_ENDINGS = (
-    "", "before sunrise", "in the middle of winter", "without a word", "at half past eight",
-    "because of the storm", "as if nothing had happened", "for the third time this week",
-    "while the others slept", "near the station", "although it was late", "just once more",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Speaker:
-    """One synthetic voice: espeak-ng's voice, variant, pitch (0..99) and words a minute."""
-
-    voice: str
-    variant: str
-    pitch: int
-    rate: int
+_RECORDED_FACTOR = 3
+"""Sentences of a recorded voice for one of a computed one: it is heard more often."""
+_SPEEDS = (9, 10, 11)
+"""Tenths. Recorded voices of the training split are played at one of these speeds, drawn
+for every sentence: pitch and formants move with it, which makes three voices of one."""
+_LISTING: dict[Synthesiser, str] = {"flite": "-lv", "espeak-ng": "--voices=variant"}
+"""How a synthesiser is asked for the voices it has."""
 
 
 def source_key(*sources: Path) -> str:
@@ -88,54 +41,98 @@ def source_key(*sources: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def speakers(split: Split) -> list[Speaker]:
-    """The speakers of a split; no variant appears in another split."""
-    result = []
-    for index, variant in enumerate(_VARIANTS[split]):
-        rng = np.random.default_rng([SPLITS.index(split), index])
-        result.append(
-            Speaker(
-                voice=_ACCENTS[index % len(_ACCENTS)],
-                variant=variant,
-                pitch=int(rng.integers(25, 75)),
-                rate=int(rng.integers(130, 200)),
-            )
-        )
-    return result
+def speech_sources() -> tuple[Path, ...]:
+    """The files that decide how the speech sounds, for :func:`source_key`."""
+    here = Path(__file__)
+    return here, here.with_name("sentences.py"), here.with_name("speakers.py")
 
 
-def sentence(rng: np.random.Generator) -> str:
-    """A grammatical sentence; about 100,000 different ones."""
-    parts = [rng.choice(words) for words in (_SUBJECTS, _VERBS, _OBJECTS, _ENDINGS)]
-    text = " ".join(part for part in parts if part)
-    return text[0].upper() + text[1:] + "."
+def speak(speaker: Speaker, texts: list[str]) -> list[tuple[np.ndarray, int]]:
+    """Render sentences: float samples as the synthesiser gave them, with their rate in Hz.
 
-
-def speak(speaker: Speaker, text: str, sample_rate: int) -> np.ndarray:
-    """Render a sentence: float32 mono, trimmed of silence, peak 0.5."""
-    program = shutil.which("espeak-ng")
+    Raises :class:`UserError` naming the Debian package of what is missing.
+    """
+    program = shutil.which(speaker.synthesiser)
     if program is None:
-        raise UserError("espeak-ng is missing; install it: sudo apt-get install -y espeak-ng")
-    command = [program, "-v", f"{speaker.voice}+{speaker.variant}", "-p", str(speaker.pitch),
-               "-s", str(speaker.rate), "--stdout", text]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, check=False)
-    if done.returncode != 0 or not done.stdout:
-        message = done.stderr.decode(errors="replace").strip() or "no output"
-        raise UserError(f"espeak-ng failed for voice {command[2]}: {message}")
-    # With --stdout the header's length is a placeholder: read the samples as raw.
-    header = done.stdout.index(b"data") + 8
-    rate = int.from_bytes(done.stdout[24:28], "little")
-    samples, _ = soundfile.read(
-        io.BytesIO(done.stdout[header:]), format="RAW", subtype="PCM_16", endian="LITTLE",
-        channels=1, samplerate=rate, dtype="float32",
-    )  # fmt: skip
-    common = gcd(rate, sample_rate)
-    samples = resample_poly(samples, sample_rate // common, rate // common)
-    loud = np.flatnonzero(np.abs(samples) > 1e-3)
+        raise _missing(speaker, f"{speaker.synthesiser} is missing")
+    if speaker.synthesiser in _LISTING:
+        # Both speak with another voice where they lack the one they are asked for.
+        listing = subprocess.run(
+            [program, _LISTING[speaker.synthesiser]], capture_output=True, check=False, text=True
+        )
+        if speaker.voice not in (word.removeprefix("!v/") for word in listing.stdout.split()):
+            raise _missing(speaker, f"{speaker.synthesiser} lacks the voice {speaker.voice}")
+    with tempfile.TemporaryDirectory(prefix="speech-") as folder:
+        paths = [Path(folder) / f"{index}.wav" for index in range(len(texts))]
+        for command in _commands(program, speaker, texts, paths):
+            done = subprocess.run(command, capture_output=True, check=False)
+            if done.returncode != 0:
+                lines = done.stderr.decode(errors="replace").strip().splitlines()
+                raise _missing(speaker, f"{speaker.name} failed: {lines[0] if lines else '?'}")
+        try:
+            return [soundfile.read(path, dtype="float32") for path in paths]
+        except soundfile.LibsndfileError as error:
+            raise _missing(speaker, f"{speaker.name} wrote no audio") from error
+
+
+def _missing(speaker: Speaker, what: str) -> UserError:
+    packages = " ".join(sorted({speaker.synthesiser, speaker.package}))
+    return UserError(f"{what}; install it: sudo apt-get install -y {packages}")
+
+
+def _commands(
+    program: str, speaker: Speaker, texts: list[str], paths: list[Path]
+) -> Iterator[list[str]]:
+    """The processes that render ``texts`` to ``paths``."""
+    if speaker.synthesiser == "festival":
+        # It takes long to start: one process for all sentences.
+        script = paths[0].with_name("speak.scm")
+        lines = [f"(voice_{speaker.voice})"]
+        for text, path in zip(texts, paths, strict=True):
+            utterance = f"(utt.synth (eval (list 'Utterance 'Text \"{text}\")))"
+            lines.append(f'(utt.save.wave {utterance} "{path}" \'riff)')
+        script.write_text("\n".join(lines) + "\n", encoding="latin-1")
+        yield [program, "-b", str(script)]
+        return
+    for text, path in zip(texts, paths, strict=True):
+        if speaker.synthesiser == "flite":
+            yield [program, "-voice", speaker.voice, "-t", text, "-o", str(path)]
+        else:
+            yield [program, "-v", f"{speaker.accent}+{speaker.voice}", "-p", str(speaker.pitch),
+                   "-s", str(speaker.rate), "-w", str(path), text]  # fmt: skip
+
+
+def _utterance(samples: np.ndarray, rate: int, sample_rate: int, speed: int) -> np.ndarray:
+    """int16 at ``sample_rate``, ``speed`` tenths as fast, without silence around, peak 0.5."""
+    up, down = sample_rate * 10, rate * speed
+    common = gcd(up, down)
+    samples = resample_poly(samples, up // common, down // common)
+    peak = float(np.abs(samples).max(initial=0.0))
+    loud = np.flatnonzero(np.abs(samples) > 2e-3 * peak)
     if loud.size == 0:
-        raise UserError(f"espeak-ng gave silence for voice {command[2]}; is its data installed?")
+        raise ValueError("silence")
     samples = samples[loud[0] : loud[-1] + 1]
-    return (samples * (0.5 / np.abs(samples).max())).astype(np.float32)
+    return np.rint(samples * (0.5 * 32767 / peak)).astype(np.int16)
+
+
+def _sentences(speaker: Speaker, per_speaker: int) -> int:
+    return per_speaker * (_RECORDED_FACTOR if speaker.recorded else 1)
+
+
+def _render(split: Split, index: int, per_speaker: int, sample_rate: int) -> list[np.ndarray]:
+    """All utterances of one speaker, int16."""
+    speaker = speakers(split)[index]
+    rng = np.random.default_rng([7, SPLITS.index(split), index])
+    texts = [sentence(rng, speaker.language) for _ in range(_sentences(speaker, per_speaker))]
+    varied = split == "train" and speaker.recorded
+    speeds = [int(rng.choice(_SPEEDS)) if varied else 10 for _ in texts]
+    try:
+        return [
+            _utterance(samples, rate, sample_rate, speed)
+            for (samples, rate), speed in zip(speak(speaker, texts), speeds, strict=True)
+        ]
+    except ValueError as error:
+        raise _missing(speaker, f"{speaker.name} gave {error}; is its data installed?") from error
 
 
 def load_speech(
@@ -143,30 +140,33 @@ def load_speech(
 ) -> list[list[np.ndarray]]:
     """Utterances of every speaker of a split, int16; rendered once, then from the cache.
 
-    Gives ``[speaker][sentence]``.
+    Gives ``[speaker][sentence]``, speakers in the order of
+    :func:`dyncp.data.speakers.speakers`; a recorded voice has three times the sentences.
     """
     voices = speakers(split)
     settings = f"{sample_rate}-{sentences_per_speaker}"
-    path = cache / f"speech-{split}-{settings}-{source_key(Path(__file__))}.npz"
+    path = cache / f"speech-{split}-{settings}-{source_key(*speech_sources())}.npz"
     if not path.is_file():
-        jobs = []
-        for index, voice in enumerate(voices):
-            rng = np.random.default_rng([7, SPLITS.index(split), index])
-            jobs += [(voice, sentence(rng)) for _ in range(sentences_per_speaker)]
-        with ThreadPoolExecutor() as pool:
-            rendered = pool.map(lambda job: speak(job[0], job[1], sample_rate), jobs)
-            bar = tqdm(
-                rendered, total=len(jobs), desc=f"speech ({split})", disable=not sys.stderr.isatty()
-            )
-            utterances = [np.rint(samples * 32767).astype(np.int16) for samples in bar]
+        with (
+            ThreadPoolExecutor() as pool,
+            tqdm(
+                total=len(voices), desc=f"speech ({split})", disable=not sys.stderr.isatty()
+            ) as bar,
+        ):
+            rendered = []
+            for utterances in pool.map(
+                lambda index: _render(split, index, sentences_per_speaker, sample_rate),
+                range(len(voices)),
+            ):
+                rendered += utterances
+                bar.update()
         with replacing(path) as temporary:
             np.savez(
                 temporary,
-                samples=np.concatenate(utterances),
-                lengths=np.array([len(u) for u in utterances]),
+                samples=np.concatenate(rendered),
+                lengths=np.array([len(utterance) for utterance in rendered]),
             )
     with np.load(path) as stored:
-        parts = np.split(stored["samples"], np.cumsum(stored["lengths"])[:-1])
-    return [
-        parts[i : i + sentences_per_speaker] for i in range(0, len(parts), sentences_per_speaker)
-    ]
+        parts = iter(np.split(stored["samples"], np.cumsum(stored["lengths"])[:-1]))
+    counts = (_sentences(voice, sentences_per_speaker) for voice in voices)
+    return [[next(parts) for _ in range(count)] for count in counts]

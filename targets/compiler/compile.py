@@ -14,7 +14,7 @@ from convert.topology import read_graph
 from dyncp.errors import UserError
 from dyncp.preset import Preset
 from dyncp.state import has_pool_state, output_shapes
-from quantize.macs import filled_up
+from quantize.macs import LARGEST_MULTIPLE
 from targets.compiler.arena import Arena, Buffer, place_buffers
 from targets.compiler.audio_tables import make_tables
 from targets.compiler.match import match_network
@@ -66,6 +66,7 @@ def _probe(entry: dict[str, Any]) -> ProbePlan:
 def _arena(preset: Preset, network: NetworkPlan) -> Arena:
     audio, layers = preset.audio, network.layers
     channels, hidden = preset.network.channels, preset.network.hidden
+    widest = max(layer.inputs for layer in layers)
     buffers = [
         Buffer("layer_counters", _LAYER_COUNTERS_BYTES * len(layers)),
         Buffer("block_states", _BLOCK_STATE_BYTES * preset.blocks),
@@ -75,7 +76,7 @@ def _arena(preset: Preset, network: NetworkPlan) -> Arena:
         Buffer("tail", 4 * audio.hop),
         Buffer("spectrum", _COMPLEX_BYTES * (audio.n_fft // 2 + 1), "analysis", "synthesis"),
         Buffer("x", channels, "front", "back"),
-        Buffer("wide", 2 * filled_up(max(layer.inputs for layer in layers)), "front", "back"),
+        Buffer("wide", 2 * (widest + LARGEST_MULTIPLE - 1), "front", "back"),
         Buffer("depthwise", hidden, "depthwise", "down"),
         Buffer("branch", channels, "down", "down"),
     ]

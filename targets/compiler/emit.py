@@ -13,7 +13,7 @@ from quantize.macs import Layout
 from targets.compiler.arena import STEPS
 from targets.compiler.audio_tables import AudioTables
 from targets.compiler.c_text import array, fields, in_comment, integers, string
-from targets.compiler.packing import layout_of, pack, stored_channels
+from targets.compiler.packing import layout_of, pack
 from targets.compiler.plan import (
     BlockPlan,
     ConvolutionPlan,
@@ -39,6 +39,7 @@ _SITES = {
 _LAYOUTS: dict[Layout, str] = {
     "plain": "SLUICE_LAYOUT_PLAIN",
     "rows": "SLUICE_LAYOUT_ROWS",
+    "quads": "SLUICE_LAYOUT_QUADS",
     "tiles": "SLUICE_LAYOUT_TILES",
     "folded": "SLUICE_LAYOUT_FOLDED",
 }
@@ -107,14 +108,13 @@ def _identifier(layer: str) -> str:
 
 def _constants(layer: ConvolutionPlan, layout: Layout) -> str:
     """Weights as laid out, then what each output channel needs besides them."""
-    name = _identifier(layer.name)
-    rows = [f"{{{', '.join(integers(row))}}}" for row in stored_channels(layer, layout)]
+    name, packed = _identifier(layer.name), pack(layer, layout)
     return array(
         "_Alignas(4) int8_t" if layout != "plain" else "int8_t",
         f"{name}_weights",
-        integers(pack(layer, layout)),
+        integers(packed.weights),
         f"{layer.name}: {layer.outputs} x {layer.inputs}, {layout}",
-    ) + array("sluice_channel_t", f"{name}_channels", rows)
+    ) + array("int32_t", f"{name}_constants", integers(packed.constants))
 
 
 def _convolution(plan: Plan, layer: ConvolutionPlan) -> str:
@@ -128,7 +128,7 @@ def _convolution(plan: Plan, layer: ConvolutionPlan) -> str:
     )
     values = {
         "weights": f"{name}_weights",
-        "channels": f"{name}_channels",
+        "constants": f"{name}_constants",
         **sizes,
         "input_zero_point": layer.input_zero_point,
         "output_zero_point": layer.output_zero_point,

@@ -48,8 +48,7 @@ def test_every_tensor_and_counter_is_that_of_the_integer_model(
     built: Built, target: Target, tmp_path: Path
 ) -> None:
     firmware = build_firmware(built.tflite, target, tmp_path)
-    if built.preset.gate is None or built.preset.gate.group == 8:
-        assert "tiles" in firmware.layouts.values()
+    assert "quads" in firmware.layouts.values()
     with Board(EmulatorTransport(target, tmp_path / "firmware.elf")) as session:
         for index, frame in enumerate(built.frames[:FRAMES]):
             result = session.process_frame(frame)

@@ -11,12 +11,12 @@
 enum { SLUICE_DEPTHWISE_TAPS = 3 };
 
 typedef struct {
-    const int8_t *weights;            /* [channels][3], oldest tap first */
-    const sluice_channel_t *channels; /* [channels] */
-    uint16_t count;                   /* channels */
+    const int8_t *weights;    /* [channels][3], oldest tap first */
+    const int32_t *constants; /* as `layout` says; PLAIN: bias, multiplier, shift of each */
+    uint16_t count;           /* channels */
     int16_t input_zero_point;
     int16_t output_zero_point;
-    int8_t lowest; /* of the outputs: -128, or the zero point with a ReLU */
+    int8_t lowest;  /* of the outputs: -128, or the zero point with a ReLU */
     uint8_t layout; /* PLAIN or FOLDED */
 } sluice_depthwise_t;
 

@@ -6,11 +6,11 @@ static inline int8_t one_channel(const sluice_depthwise_t *layer, uint32_t c, in
                                  int32_t middle, int32_t newest)
 {
     const int8_t *weights = layer->weights + (size_t)c * SLUICE_DEPTHWISE_TAPS;
-    const sluice_channel_t *channel = &layer->channels[c];
+    const int32_t *constants = layer->constants + (size_t)c * SLUICE_PLAIN_CONSTANTS;
     const int32_t zero = layer->input_zero_point;
-    const int32_t sum = channel->bias + (oldest - zero) * weights[0] +
+    const int32_t sum = constants[0] + (oldest - zero) * weights[0] +
                         (middle - zero) * weights[1] + (newest - zero) * weights[2];
-    const int32_t value = sluice_requantise(sum, channel->multiplier, channel->shift);
+    const int32_t value = sluice_requantise(sum, constants[1], constants[2]);
     return sluice_saturate(value + layer->output_zero_point, layer->lowest);
 }
 

@@ -2,14 +2,47 @@
 #ifndef SLUICE_LAYOUT_H
 #define SLUICE_LAYOUT_H
 
-/* ROWS and TILES fill up inputs with zeros to a multiple of 8, TILES outputs too. */
+#include <stdbool.h>
+#include <stdint.h>
+
 typedef enum {
-    SLUICE_LAYOUT_PLAIN,  /* [outputs][inputs], for the portable kernels */
+    SLUICE_LAYOUT_PLAIN,  /* [outputs][inputs], for the plain kernels */
     SLUICE_LAYOUT_ROWS,   /* kernels/dsp.h, rows of their own */
-    SLUICE_LAYOUT_TILES,  /* kernels/dsp.h, 8 outputs interleaved */
+    SLUICE_LAYOUT_QUADS,  /* kernels/dsp.h, 4 rows interleaved */
+    SLUICE_LAYOUT_TILES,  /* kernels/dsp.h, 8 outputs mixed, for inputs that gates close */
     SLUICE_LAYOUT_FOLDED, /* kernels/dsp.h, a depthwise with its zero point in the bias */
 } sluice_layout_t;
 
-enum { SLUICE_STORED_MULTIPLE = 8 };
+/* What is stored: bytes of constants a row, and what rows and columns are filled
+ * up to whole multiples of. quantize/macs.py has the same table. */
+typedef struct {
+    uint8_t constant_bytes;
+    uint8_t outputs;
+    uint8_t inputs;
+    uint8_t dense_sixteenths; /* a layer with this share of its inputs open runs dense */
+} sluice_storage_t;
+
+static inline sluice_storage_t sluice_storage(uint32_t layout)
+{
+    static const sluice_storage_t storage[] = {
+        [SLUICE_LAYOUT_PLAIN] = {12, 1, 1, 17},  [SLUICE_LAYOUT_ROWS] = {8, 1, 16, 17},
+        [SLUICE_LAYOUT_QUADS] = {8, 4, 16, 17},  [SLUICE_LAYOUT_TILES] = {8, 8, 8, 15},
+        [SLUICE_LAYOUT_FOLDED] = {8, 1, 1, 17},
+    };
+    return storage[layout];
+}
+
+/* Whether the list of open inputs is not worth following. Closed inputs are at the
+ * zero point, so that a dense layer gives the same. */
+static inline bool sluice_runs_dense(uint32_t layout, uint32_t open, uint32_t inputs)
+{
+    return 16u * open >= sluice_storage(layout).dense_sixteenths * inputs;
+}
+
+/* `count` rows or columns filled up to a whole multiple. */
+static inline uint32_t sluice_filled_up(uint32_t count, uint32_t multiple)
+{
+    return (count + multiple - 1u) / multiple * multiple;
+}
 
 #endif

@@ -14,4 +14,15 @@ typedef struct {
     uint16_t group; /* channels a gate: 1, 4 or 8 */
 } sluice_open_channels_t;
 
+/* The entry behind the run of adjoining channels that begins at entry `first`. */
+static inline uint32_t sluice_run_end(const sluice_open_channels_t *open, uint32_t first)
+{
+    uint32_t end = first + open->group;
+    while (end < open->count &&
+           open->channels[end] == open->channels[end - open->group] + open->group) {
+        end += open->group;
+    }
+    return end;
+}
+
 #endif

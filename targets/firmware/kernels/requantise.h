@@ -6,13 +6,10 @@
 
 _Static_assert((-1 >> 1) == -1, "the kernels need an arithmetic right shift");
 
-/* What one output channel needs besides its weights: 12 bytes, counted as
- * weight bytes. */
-typedef struct {
-    int32_t bias;       /* at the accumulator's scale */
-    int32_t multiplier; /* mantissa, 2^30 .. 2^31 - 1, or 0 */
-    int32_t shift;      /* -31 .. 30; negative is to the right */
-} sluice_channel_t;
+/* What an output channel of layout PLAIN has besides its weights, int32 each: the
+ * bias at the accumulator's scale; the multiplier, a mantissa of 2^30 .. 2^31 - 1 or
+ * 0; the shift, -31 .. 30, negative to the right. */
+enum { SLUICE_PLAIN_CONSTANTS = 3 };
 
 /* accumulator * multiplier / 2^31, rounded to nearest, halves up; |accumulator| < 2^30. */
 static inline int32_t sluice_multiply_rounded(int32_t accumulator, int32_t multiplier)

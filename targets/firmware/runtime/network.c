@@ -6,7 +6,6 @@
 #include "../kernels/gate.h"
 #include "../kernels/moving_average.h"
 #include "../kernels/sigmoid.h"
-#include "../kernels/widen.h"
 
 /* Which layer runs, and since when its time counts. */
 typedef struct {
@@ -18,11 +17,6 @@ typedef struct {
 static uint32_t running(const sluice_open_channels_t *open, uint32_t all)
 {
     return open != NULL ? open->count : all;
-}
-
-static uint32_t filled_up(uint32_t count)
-{
-    return (count + SLUICE_STORED_MULTIPLE - 1u) / SLUICE_STORED_MULTIPLE * SLUICE_STORED_MULTIPLE;
 }
 
 /* Book the layer that just ran, with the element-wise work after it, and go on
@@ -44,15 +38,26 @@ static void book_pointwise(sluice_t *instance, progress_t *progress,
                            const sluice_pointwise_t *layer, const sluice_open_channels_t *outputs,
                            const sluice_open_channels_t *inputs)
 {
-    uint32_t rows = running(outputs, layer->outputs), columns = running(inputs, layer->inputs);
-    const uint32_t macs = rows * columns;
-    if (layer->layout == SLUICE_LAYOUT_TILES) {
-        rows = filled_up(rows); /* what fills up a tile is read too */
+    const sluice_storage_t storage = sluice_storage(layer->layout);
+    const uint32_t rows = running(outputs, layer->outputs);
+    const uint32_t columns = running(inputs, layer->inputs);
+    /* What fills up rows is read too; of inputs that gates close the open ones alone. */
+    const uint32_t read = inputs != NULL ? columns : sluice_filled_up(columns, storage.inputs);
+    book(instance, progress, rows * columns,
+         sluice_filled_up(rows, storage.outputs) * (read + storage.constant_bytes));
+}
+
+/* The small C libraries' memset() goes byte by byte. */
+static void fill(int8_t *y, int32_t value, uint32_t count)
+{
+    const uint32_t word = (uint8_t)value * UINT32_C(0x01010101);
+    uint32_t i = 0;
+    for (; i + sizeof word <= count; i += (uint32_t)sizeof word) {
+        memcpy(y + i, &word, sizeof word);
     }
-    if (layer->layout != SLUICE_LAYOUT_PLAIN && inputs == NULL) {
-        columns = filled_up(columns);
+    for (; i < count; i++) {
+        y[i] = (int8_t)value;
     }
-    book(instance, progress, macs, rows * (columns + (uint32_t)sizeof(sluice_channel_t)));
 }
 
 static void run_pointwise(const sluice_t *instance, const sluice_pointwise_t *layer,
@@ -61,10 +66,9 @@ static void run_pointwise(const sluice_t *instance, const sluice_pointwise_t *la
 {
     int16_t *wide = sluice_int16_at(instance, instance->model->arena.wide);
     if (outputs != NULL) {
-        memset(y, layer->output_zero_point, layer->outputs);
+        fill(y, layer->output_zero_point, layer->outputs);
     }
-    sluice_widen(x, layer->inputs, layer->input_zero_point, wide);
-    sluice_pointwise(layer, wide, outputs, inputs, y);
+    sluice_pointwise(layer, x, wide, outputs, inputs, y);
 }
 
 /* The gate's input: the block's input averaged over the last frames. */
@@ -128,13 +132,13 @@ static const int8_t *run_hidden(sluice_t *instance, progress_t *progress,
     book_pointwise(instance, progress, &block->up, open, NULL);
 
     if (open != NULL) {
-        memset(y, depthwise->output_zero_point, depthwise->count);
+        fill(y, depthwise->output_zero_point, depthwise->count);
     }
     sluice_depthwise(depthwise, sluice_taps_frame(instance, block, oldest),
                      sluice_taps_frame(instance, block, middle), hidden, open, y);
     const uint32_t channels = running(open, depthwise->count);
     book(instance, progress, channels * SLUICE_DEPTHWISE_TAPS,
-         channels * (SLUICE_DEPTHWISE_TAPS + (uint32_t)sizeof(sluice_channel_t)));
+         channels * (SLUICE_DEPTHWISE_TAPS + (uint32_t)sluice_storage(depthwise->layout).constant_bytes));
     return y;
 }
 
@@ -154,6 +158,10 @@ static void run_block(sluice_t *instance, progress_t *progress, uint32_t index, 
     }
     const int8_t *y = run_hidden(instance, progress, block, state, x, open_hidden);
 
+    if (open_hidden != NULL &&
+        sluice_runs_dense(block->down.layout, open_hidden->count, block->down.inputs)) {
+        open_hidden = NULL;
+    }
     run_pointwise(instance, &block->down, y, open_outputs, open_hidden, branch);
     sluice_residual(&block->residual, x, branch, block->down.outputs, x);
     book_pointwise(instance, progress, &block->down, open_outputs, open_hidden);

@@ -1,8 +1,11 @@
-/* The loops of dsp.h. Counted per 16 MACs of a tile: 1 load of x, 2 loads of
+/* The loops of dsp.h on mixed outputs. Counted per 16 MACs: 1 load of x, 2 of
  * weights, 4 sign extensions, 8 SMLAD. */
+#include "finish_dsp.inc"
+
     .syntax unified
     .thumb
     .text
+
 
 /* Two inputs (in r12) of four outputs: sums \a, \c are the mixed ones, \b, \d the even. */
 .macro FOUR_OUTPUTS a, b, c, d
@@ -21,11 +24,12 @@
     FOUR_OUTPUTS r6, r7, r8, r9
 .endm
 
-/* The biases of outputs \k and \k + 1, from the channels at r12. */
+/* The starts of outputs \k and \k + 1, from the constants at r12. */
 .macro START_PAIR mixed, even, k
-    ldr     \even, [r12, #12 * (\k)]
-    ldr     \mixed, [r12, #12 * (\k + 1)]
-    add     \mixed, \even, \mixed, lsl #8
+    ldr     \even, [r12, #8 * (\k)]
+    ldr     \mixed, [r12, #8 * (\k) + 8]
+    asr     \even, #8
+    add     \mixed, \even
 .endm
 
 .macro START_TILE
@@ -35,15 +39,10 @@
     START_PAIR r8, r9, 6
 .endm
 
-/* \sum is twice the accumulator; channels at r1, bias2 in r12, y in r0. */
+/* \sum is twice the accumulator; constants at r1, bias2 in r12, y in r0. */
 .macro FINISH_OUTPUT sum, k
-    ldrd    r10, r11, [r1, #12 * (\k) + 4]
-    smmulr  \sum, \sum, r10
-    add     \sum, \sum, \sum, asr #31
-    mvn     r11, r11                    /* -shift - 1 */
-    asr     \sum, r11
-    add     \sum, r12
-    ssat    \sum, #8, \sum, asr #1
+    ldrd    r10, r11, [r1, #8 * (\k)]
+    FINISH_DOUBLED \sum, r10, r11, r12
     strb    \sum, [r0, #(\k)]
 .endm
 
@@ -68,7 +67,7 @@
     .p2align 2
 sluice_dsp_tile:
     push    {r4-r11, lr}                /* bias2 and y are above these 9 */
-    push    {r2, r3}                    /* x_end, channels */
+    push    {r2, r3}                    /* x_end, constants */
     mov     r12, r3
     START_TILE
     .p2align 2
@@ -87,73 +86,44 @@ sluice_dsp_tile:
     pop     {r4-r11, pc}
     .size   sluice_dsp_tile, . - sluice_dsp_tile
 
-    .section .text.sluice_dsp_tile_of_open, "ax", %progbits
-    .global sluice_dsp_tile_of_open
-    .type   sluice_dsp_tile_of_open, %function
+.macro TILE_OF_OPEN name, group
+    .section .text.\name, "ax", %progbits
+    .global \name
+    .type   \name, %function
     .p2align 2
-sluice_dsp_tile_of_open:
-    push    {r4-r11, lr}                /* channels, bias2 and y are above these 9 */
+\name:
+    push    {r4-r11, lr}                /* constants, bias2 and y are above these 9 */
     push    {r0-r3}                     /* weights, x, open, open_end */
     ldr     r12, [sp, #52]
     START_TILE
+    cmp     r2, r3
+    beq     2f
     .p2align 2
 1:
     ldr     r10, [sp, #8]
-    ldrh    r11, [r10], #16
+    ldrh    r11, [r10], #(2 * \group)
     str     r10, [sp, #8]
     ldrd    r0, r1, [sp]
     add     r0, r0, r11, lsl #3         /* 8 bytes of weights an input */
     add     r1, r1, r11, lsl #1
-    .rept   4
+    .rept   \group / 2
     TWO_INPUTS
     .endr
     ldrd    r10, r11, [sp, #8]
     cmp     r10, r11
     bne     1b
+2:
     ldr     r1, [sp, #52]
     ldr     r12, [sp, #56]
     ldr     r0, [sp, #60]
     FINISH_TILE
     add     sp, #16
     pop     {r4-r11, pc}
-    .size   sluice_dsp_tile_of_open, . - sluice_dsp_tile_of_open
-
-/* Four inputs (in r2, r3) of one row. */
-.macro FOUR_INPUTS row, sum
-    ldr     r12, [\row], #4
-    sxtb16  lr, r12
-    sxtb16  r12, r12, ror #8
-    smlad   \sum, lr, r2, \sum
-    smlad   \sum, r12, r3, \sum
+    .size   \name, . - \name
 .endm
 
-    .section .text.sluice_dsp_rows, "ax", %progbits
-    .global sluice_dsp_rows
-    .type   sluice_dsp_rows, %function
-    .p2align 2
-sluice_dsp_rows:
-    push    {r3-r11, lr}
-    ldm     r0, {r4-r7}
-    mov     r0, r2
-    mov     r8, #0
-    mov     r9, #0
-    mov     r10, #0
-    mov     r11, #0
-    .p2align 2
-1:
-    .rept   2
-    ldrd    r2, r3, [r1], #8
-    FOUR_INPUTS r4, r8
-    FOUR_INPUTS r5, r9
-    FOUR_INPUTS r6, r10
-    FOUR_INPUTS r7, r11
-    .endr
-    cmp     r1, r0
-    bne     1b
-    pop     {r3}
-    stm     r3, {r8-r11}
-    pop     {r4-r11, pc}
-    .size   sluice_dsp_rows, . - sluice_dsp_rows
+    TILE_OF_OPEN sluice_dsp_tile_of_open_8, 8
+    TILE_OF_OPEN sluice_dsp_tile_of_open_4, 4
 
     .section .text.sluice_dsp_widen, "ax", %progbits
     .global sluice_dsp_widen
