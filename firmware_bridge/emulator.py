@@ -103,6 +103,7 @@ def _command(tool: str, board: Board, elf: Path, listener: int) -> list[str]:
         *("-display", "none", "-monitor", "none", "-nodefaults"),
         # Every instruction takes 2^shift ns of virtual time, and waiting none.
         *("-icount", f"shift={board.emulator.icount_shift},align=off,sleep=off"),
-        *("-chardev", f"socket,id=link,fd={listener},server=on,wait=on"),
+        # Without nodelay a short reply waits for the last one's acknowledgement, 40 ms.
+        *("-chardev", f"socket,id=link,fd={listener},server=on,wait=on,nodelay=on"),
         *("-serial", "chardev:link"),
     ]
