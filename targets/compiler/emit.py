@@ -36,13 +36,8 @@ _SITES = {
     "output": "SLUICE_SITE_OUTPUT",
     "hidden": "SLUICE_SITE_HIDDEN",
 }
-_LAYOUTS: dict[Layout, str] = {
-    "plain": "SLUICE_LAYOUT_PLAIN",
-    "rows": "SLUICE_LAYOUT_ROWS",
-    "quads": "SLUICE_LAYOUT_QUADS",
-    "tiles": "SLUICE_LAYOUT_TILES",
-    "folded": "SLUICE_LAYOUT_FOLDED",
-}
+LAYOUTS: tuple[Layout, ...] = ("plain", "rows", "quads", "tiles", "folded")
+"""In the order of the enumeration in ``firmware/kernels/layout.h``."""
 
 
 def write_c(plan: Plan, folder: str | Path) -> list[Path]:
@@ -133,7 +128,7 @@ def _convolution(plan: Plan, layer: ConvolutionPlan) -> str:
         "input_zero_point": layer.input_zero_point,
         "output_zero_point": layer.output_zero_point,
         "lowest": layer.lowest,
-        "layout": _LAYOUTS[layout_of(plan.network, layer, plan.kernels)],
+        "layout": f"SLUICE_LAYOUT_{layout_of(plan.network, layer, plan.kernels).upper()}",
     }
     return f"{{\n{fields(values, ' ' * 12)}        }}"
 
@@ -178,14 +173,11 @@ def _block(plan: Plan, index: int, block: BlockPlan) -> str:
 
 
 def _audio_arrays(tables: AudioTables) -> list[str]:
-    turns = [f"{{{', '.join(integers(pair))}}}" for pair in tables.twiddles]
-    powers = [f"UINT64_C({value})" for value in tables.thresholds]
+    keys = [f"UINT32_C({value})" for value in tables.thresholds]
     return [
-        array("int32_t", "analysis_window", integers(tables.analysis_window), "Hann, Q31"),
-        array("int32_t", "synthesis_window", integers(tables.synthesis_window), "Q30"),
-        array("sluice_complex_t", "twiddles", turns, "exp(-2 pi i k / n_fft), Q31"),
-        array("uint16_t", "bit_reversal", integers(tables.bit_reversal)),
-        array("uint64_t", "feature_thresholds", powers, "powers where a feature steps up"),
+        array("int32_t", "sine", integers(tables.sine), "A quarter of a sine, Q31"),
+        array("int32_t", "overlap_gain", integers(tables.overlap_gain), "Q29"),
+        array("uint32_t", "feature_thresholds", keys, "keys of powers where a feature steps up"),
     ]
 
 
@@ -225,10 +217,8 @@ def _model_fields(plan: Plan) -> str:
         "bins": tables.bins,
         "fft_bits": tables.fft_bits,
         "fraction_bits": tables.fraction_bits,
-        "analysis_window": "analysis_window",
-        "synthesis_window": "synthesis_window",
-        "twiddles": "twiddles",
-        "bit_reversal": "bit_reversal",
+        "sine": "sine",
+        "overlap_gain": "overlap_gain",
         "thresholds": "feature_thresholds",
     }
     offsets = {name: plan.arena.offset(name) for name in _ARENA_FIELDS}
