@@ -280,7 +280,8 @@ def _build_id_header(build_id: bytes) -> str:
 
 def _build_id(sources: Sequence[Path], generated: Sequence[Path], settings: Sequence[str]) -> bytes:
     """A hash of all that makes the image: our C, the model's, the board's, the flags."""
-    ours = [path for path in FIRMWARE_FOLDER.rglob("*") if path.suffix in (".h", ".inc", ".S", ".ld")]
+    suffixes = (".h", ".inc", ".S", ".ld")
+    ours = [path for path in FIRMWARE_FOLDER.rglob("*") if path.suffix in suffixes]
     written = [
         path
         for folder in generated
