@@ -168,7 +168,7 @@ def build_image(model: ModelSources, board: Board, out: Path) -> Firmware:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         joined = folder / "application.o"
-        join = ["-r", "-nostdlib", "-o", joined]
+        join: list[str | Path] = ["-r", "-nostdlib", "-o", joined]
         run_tool(COMPILER, [*common, *APPLICATION_FLAGS, *application, *join])
         arguments = [
             *common,
