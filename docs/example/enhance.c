@@ -10,7 +10,8 @@ static int16_t pcm[SLUICE_HOP];
 
 static void say_probes(void)
 {
-    for (uint32_t i = 0; i < SLUICE_PROBES; i++) {
+    const uint32_t probes = SLUICE_PROBES; /* may be 0 */
+    for (uint32_t i = 0; i < probes; i++) {
         int32_t score;
         if (sluice_probe(&enhancer, i, &score) == SLUICE_OK) {
             fprintf(stderr, "%s %ld\n", sluice_probe_name(&sluice_model, i), (long)score);
