@@ -138,11 +138,14 @@ test: $(SETUP) lint
 test-slow: $(SETUP)
 	$(PY) -m pytest -q -n 2 --dist loadgroup -m slow
 
-## lint: ruff and mypy
+## lint: ruff, mypy and, for the C, cppcheck
 lint: $(SETUP)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	cppcheck -q --std=c11 --enable=warning,style,performance,portability --error-exitcode=1 \
+	  --suppressions-list=.ci/cppcheck-suppressions -DLINK_MAX_PAYLOAD=1024 \
+	  -Itargets/firmware -Itargets/firmware/include targets/firmware docs/example
 
 ## clean: remove what was built (not the environment)
 clean:

@@ -14,6 +14,7 @@ import argparse
 import hashlib
 import json
 import re
+import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -22,17 +23,20 @@ from pathlib import Path
 from dyncp.errors import UserError
 from dyncp.files import replacing, write_text
 from quantize.macs import Layouts
-from targets.board import Board, board_names, load_board
+from targets.board import Board, board_names, load_board, uart_drivers
 from targets.compiler.c_text import in_comment, string
 from targets.compiler.compile import compile_model
-from targets.compiler.emit import write_c
+from targets.compiler.emit import LAYOUTS, write_c
 from targets.compiler.packing import layout_of
 from targets.compiler.plan import Plan
 from targets.sources import C_FLAGS, FIRMWARE_FOLDER, include_folders, runtime_sources
 from targets.toolchain import ToolFailure, find_tool, run_tool
 
 COMPILER = "arm-none-eabi-gcc"
-BUILD_FLAGS = (*C_FLAGS, "-O2", "-g", "-ffunction-sections", "-fdata-sections")
+BUILD_FLAGS = (*C_FLAGS, "-g", "-ffunction-sections", "-fdata-sections")
+LIBRARY_FLAGS = ("-O2",)
+APPLICATION_FLAGS = ("-Os",)
+"""The link, ports and main(): none of it runs in the time of a hop."""
 LINK_FLAGS = ("-nostartfiles", "--specs=nano.specs", "-Wl,--gc-sections", "-Wl,--fatal-warnings")
 BUILD_ID_BYTES = 16
 LOADED_SECTIONS = (".text", ".rodata", ".ARM.exidx", ".data", ".bss", ".stack")
@@ -141,31 +145,40 @@ def build_image(model: ModelSources, board: Board, out: Path) -> Firmware:
     generated = out / "source"
     write_text(generated / "board_config.h", _board_config(board))
     write_text(generated / "memory.ld", _memory_script(board))
-    ours = [
-        path for folder in ("link", "ports", "app") for path in _c_files(FIRMWARE_FOLDER / folder)
-    ]
-    drivers = {FIRMWARE_FOLDER / "ports" / f"uart_{board.uart.driver}.c"}
-    sources = [
-        path for path in ours if not path.name.startswith("uart_") or path in drivers
-    ] + list(model.sources)
-    flags = (*board.core.flags, *BUILD_FLAGS, f"-DLINK_MAX_PAYLOAD={model.max_payload}")
+    application = _application_sources(board)
+    flags = (
+        *board.core.flags,
+        *BUILD_FLAGS,
+        f"-DLINK_MAX_PAYLOAD={model.max_payload}",
+        *_layout_flags(model.layouts),
+    )
     compiler = run_tool(COMPILER, ["--version"]).splitlines()[0]
-    build_id = _build_id(sources, [generated, model.folder], [compiler, *flags, *LINK_FLAGS])
+    settings = [compiler, *flags, *LIBRARY_FLAGS, *APPLICATION_FLAGS, *LINK_FLAGS]
+    build_id = _build_id([*application, *model.sources], [generated, model.folder], settings)
     write_text(generated / "build_id.h", _build_id_header(build_id))
 
     includes = [f"-I{folder}" for folder in (*include_folders(), generated, model.folder)]
-    arguments: list[str | Path] = [
+    common: list[str | Path] = [
         *flags,
         # The image must not depend on where it was built.
         f"-ffile-prefix-map={FIRMWARE_FOLDER}=firmware",
         f"-ffile-prefix-map={out}=build",
         *includes,
-        *sources,
-        *LINK_FLAGS,
-        f"-Wl,-L,{generated}",
-        f"-Wl,-T,{FIRMWARE_FOLDER / 'ports' / 'link.ld'}",
     ]
     with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        joined = folder / "application.o"
+        join: list[str | Path] = ["-r", "-nostdlib", "-o", joined]
+        run_tool(COMPILER, [*common, *APPLICATION_FLAGS, *application, *join])
+        arguments = [
+            *common,
+            *LIBRARY_FLAGS,
+            joined,
+            *model.sources,
+            *LINK_FLAGS,
+            f"-Wl,-L,{generated}",
+            f"-Wl,-T,{FIRMWARE_FOLDER / 'ports' / 'link.ld'}",
+        ]
         elf, link_map, figures = (
             stack.enter_context(replacing(out / f"firmware.{suffix}"))
             for suffix in ("elf", "map", "json")
@@ -225,8 +238,22 @@ def read_firmware(elf: Path) -> Firmware:
         ) from error
 
 
-def _c_files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.c"))
+def _application_sources(board: Board) -> list[Path]:
+    """What is around the library: the link, the ports with the board's driver, main()."""
+    other_drivers = {f"uart_{name}.c" for name in uart_drivers() if name != board.uart.driver}
+    return [
+        path
+        for folder in ("link", "ports", "app")
+        for path in sorted((FIRMWARE_FOLDER / folder).glob("*.c"))
+        if path.name not in other_drivers
+    ]
+
+
+def _layout_flags(layouts: Layouts) -> list[str]:
+    """Leaves out the kernels of layouts that a model does not use (``kernels/layout.h``)."""
+    if not layouts:
+        return []
+    return [f"-DSLUICE_LAYOUTS={sum(1 << LAYOUTS.index(name) for name in {*layouts.values()})}u"]
 
 
 def _board_config(board: Board) -> str:
@@ -253,9 +280,8 @@ def _build_id_header(build_id: bytes) -> str:
 
 def _build_id(sources: Sequence[Path], generated: Sequence[Path], settings: Sequence[str]) -> bytes:
     """A hash of all that makes the image: our C, the model's, the board's, the flags."""
-    ours = [
-        path for path in FIRMWARE_FOLDER.rglob("*") if path.suffix in (".h", ".inc", ".S", ".ld")
-    ]
+    suffixes = (".h", ".inc", ".S", ".ld")
+    ours = [path for path in FIRMWARE_FOLDER.rglob("*") if path.suffix in suffixes]
     written = [
         path
         for folder in generated

@@ -25,13 +25,14 @@ from quantize.arithmetic import (
     requantise,
 )
 from quantize.macs import STORAGE
+from targets.compiler.audio_tables import power_key
 from targets.sources import C_FLAGS, FIRMWARE_FOLDER, runtime_sources
 from targets.toolchain import run_tool
 
 SEEDS = st.integers(0, 2**32 - 1)
 TYPES = {np.dtype(np.int8): c_int8, np.dtype(np.int16): c_int16, np.dtype(np.int32): c_int32,
          np.dtype(np.uint8): c_uint8, np.dtype(np.uint16): c_uint16,
-         np.dtype(np.uint64): c_uint64}  # fmt: skip
+         np.dtype(np.uint32): c_uint32}  # fmt: skip
 
 
 PLAIN = 0
@@ -72,11 +73,9 @@ class AudioTables(ctypes.Structure):
         ("bins", c_uint16),
         ("fft_bits", c_uint8),
         ("fraction_bits", c_uint8),
-        ("analysis_window", POINTER(c_int32)),
-        ("synthesis_window", POINTER(c_int32)),
-        ("twiddles", POINTER(c_int32)),
-        ("bit_reversal", POINTER(c_uint16)),
-        ("thresholds", POINTER(c_uint64)),
+        ("sine", POINTER(c_int32)),
+        ("overlap_gain", POINTER(c_int32)),
+        ("thresholds", POINTER(c_uint32)),
     ]
 
 
@@ -267,18 +266,30 @@ def test_a_gate_is_open_above_its_zero_point_only(
 def test_a_feature_is_the_number_of_steps_at_or_below_its_power(
     kernels: Any, seed: int, bins: int
 ) -> None:
-    """At a step, between steps, where steps coincide, and beyond what 64 bits can reach."""
+    """At a step, between steps, where steps coincide, and beyond what any power can reach."""
     rng = np.random.default_rng(seed)
-    roots = np.sort(rng.integers(0, 60, 255)).astype(np.uint64)
+    roots = np.sort(rng.integers(0, 60, 255))
     roots[-int(rng.integers(1, 60)) :] = 2**29
-    thresholds = roots**2
-    thresholds[-int(rng.integers(1, 9)) :] = 2**64 - 1
+    keys = np.array([power_key(int(root) ** 2) for root in roots], np.uint32)
+    keys[-int(rng.integers(1, 9)) :] = 2**32 - 1
     spectrum = np.zeros((bins, 2), np.int32)
     spectrum[:, 0] = rng.integers(-61, 62, bins)
     spectrum[:, 1] = rng.integers(-5, 6, bins) * rng.integers(0, 2, bins)
     spectrum[0] = rng.choice([0, 2**29]), 0
-    tables = AudioTables(bins=bins, thresholds=at(thresholds))
+    tables = AudioTables(bins=bins, thresholds=at(keys))
     features = np.zeros(bins, np.int8)
     kernels.sluice_quantise_features(ctypes.byref(tables), at(spectrum), at(features))
-    power = (spectrum.astype(np.int64) ** 2).sum(axis=1).astype(np.uint64)
-    assert np.array_equal(features, np.searchsorted(thresholds, power, side="right") - 128)
+    power = (spectrum.astype(np.int64) ** 2).sum(axis=1)
+    reached = [power_key(int(value)) for value in power]
+    assert np.array_equal(features, np.searchsorted(keys, reached, side="right") - 128)
+
+
+@given(st.integers(0, 2**60), st.integers(0, 2**30))
+def test_keys_compare_as_their_powers(kernels: Any, power: int, more: int) -> None:
+    """On the device and in the compiler alike, and to 1 part in 2^26."""
+    kernels.sluice_power_key.restype = c_uint32
+    first, second = (kernels.sluice_power_key(c_uint64(p)) for p in (power, power + more))
+    assert (first, second) == (power_key(power), power_key(power + more))
+    assert first <= second
+    if more << 26 > power:
+        assert first < second

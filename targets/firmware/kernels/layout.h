@@ -13,6 +13,17 @@ typedef enum {
     SLUICE_LAYOUT_FOLDED, /* kernels/dsp.h, a depthwise with its zero point in the bias */
 } sluice_layout_t;
 
+/* A build for one model leaves out what only other layouts need: bit l is layout l. */
+#ifndef SLUICE_LAYOUTS
+#define SLUICE_LAYOUTS UINT32_MAX
+#endif
+
+/* Whether `layout` is `wanted`, which is never so for one that is left out. */
+static inline bool sluice_is_layout(uint32_t layout, sluice_layout_t wanted)
+{
+    return (SLUICE_LAYOUTS >> wanted & 1u) != 0 && layout == (uint32_t)wanted;
+}
+
 /* What is stored: bytes of constants a row, and what rows and columns are filled
  * up to whole multiples of. quantize/macs.py has the same table. */
 typedef struct {

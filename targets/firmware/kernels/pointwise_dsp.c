@@ -143,18 +143,14 @@ void sluice_pointwise(const sluice_pointwise_t *layer, const int8_t *x, int16_t 
                       const sluice_open_channels_t *outputs,
                       const sluice_open_channels_t *inputs, int8_t *y)
 {
-    switch (layer->layout) {
-    case SLUICE_LAYOUT_ROWS:
+    const uint32_t layout = layer->layout;
+    if (sluice_is_layout(layout, SLUICE_LAYOUT_ROWS)) {
         run_rows(layer, x, scratch, outputs, y);
-        break;
-    case SLUICE_LAYOUT_QUADS:
+    } else if (sluice_is_layout(layout, SLUICE_LAYOUT_QUADS)) {
         run_all_quads(layer, x, scratch, outputs, y);
-        break;
-    case SLUICE_LAYOUT_TILES:
+    } else if (sluice_is_layout(layout, SLUICE_LAYOUT_TILES)) {
         run_tiles(layer, x, scratch, outputs, inputs, y);
-        break;
-    default:
+    } else if (sluice_is_layout(layout, SLUICE_LAYOUT_PLAIN)) {
         sluice_pointwise_plain(layer, x, scratch, outputs, inputs, y);
-        break;
     }
 }
