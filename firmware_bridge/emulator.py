@@ -29,9 +29,7 @@ class EmulatorTransport(SerialTransport):
     or QEMU is not installed.
     """
 
-    def __init__(
-        self, board: Board, elf: Path, loaded: Mapping[int, Path] | None = None
-    ) -> None:
+    def __init__(self, board: Board, elf: Path, loaded: Mapping[int, Path] | None = None) -> None:
         """Start ``elf``; ``loaded``: files that are in memory from the start, by address."""
         if board.emulator is None:
             raise UserError(f"board {board.name} has no emulator; give the port it is on")

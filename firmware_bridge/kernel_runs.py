@@ -9,7 +9,6 @@ from pathlib import Path
 from dyncp.errors import UserError
 from firmware_bridge.counting import TickCounter
 from firmware_bridge.emulator import EmulatorTransport
-from firmware_bridge.errors import LinkError
 from targets.board import Board
 from targets.kernel_cases import RESULT, Case, Result, file_of, parse_results
 
@@ -48,7 +47,7 @@ def _ended(received: bytearray, cases: int) -> bool:
     if whole == 0 or len(received) % RESULT.size:
         return False
     last = Result(*RESULT.unpack_from(received, (whole - 1) * RESULT.size))
-    return whole == cases or last.wrong == 0xFFFFFFFF
+    return whole == cases or last.stopped
 
 
 def counter_of(board: Board) -> TickCounter:

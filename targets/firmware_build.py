@@ -147,9 +147,7 @@ def build_image(model: ModelSources, board: Board, out: Path) -> Firmware:
     """
     generated = out / "source"
     write_board_files(board, generated)
-    ours = [
-        path for folder in ("link", "app") for path in (FIRMWARE_FOLDER / folder).glob("*.c")
-    ]
+    ours = [path for folder in ("link", "app") for path in (FIRMWARE_FOLDER / folder).glob("*.c")]
     sources = [*port_sources(board), *sorted(ours), *model.sources]
     flags = (*board.core.flags, *BUILD_FLAGS, f"-DLINK_MAX_PAYLOAD={model.max_payload}")
     compiler = compiler_version()
@@ -161,7 +159,15 @@ def build_image(model: ModelSources, board: Board, out: Path) -> Firmware:
             stack.enter_context(replacing(out / f"firmware.{suffix}"))
             for suffix in ("elf", "map", "json")
         )
-        link_image(sources, board, generated, elf, link_map, flags, [model.folder])
+        link_image(
+            sources,
+            board,
+            generated,
+            elf=elf,
+            link_map=link_map,
+            flags=flags,
+            includes=[model.folder],
+        )
         sections = _section_sizes(elf)
         firmware = Firmware(
             board=board.name,
@@ -204,7 +210,9 @@ def _build_id_header(build_id: bytes) -> str:
 
 def _build_id(sources: Sequence[Path], generated: Sequence[Path], settings: Sequence[str]) -> bytes:
     """A hash of all that makes the image: our C, the model's, the board's, the flags."""
-    ours = [path for path in FIRMWARE_FOLDER.rglob("*") if path.suffix in (".h", ".inc", ".S", ".ld")]
+    ours = [
+        path for path in FIRMWARE_FOLDER.rglob("*") if path.suffix in (".h", ".inc", ".S", ".ld")
+    ]
     written = [
         path
         for folder in generated

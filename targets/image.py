@@ -45,6 +45,7 @@ def link_image(
     sources: Sequence[Path],
     board: Board,
     generated: Path,
+    *,
     elf: Path,
     link_map: Path,
     flags: Sequence[str],

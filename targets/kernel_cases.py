@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dyncp.errors import UserError
 from quantize.arithmetic import (
+    ADD_LEFT_SHIFT,
     Integers,
     average,
     multiply_by_quantized_multiplier,
@@ -79,10 +80,17 @@ class Result:
     strayed: int
     ticks: int
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the program could not go on."""
+        return self.wrong == 0xFFFFFFFF
+
     def complaint(self) -> str | None:
         """What is wrong, in words; None if nothing is."""
-        if self.wrong == 0xFFFFFFFF:
-            return f"it stopped in a fault at 0x{self.found:08x}"
+        if self.stopped:
+            refused = self.found >= 1 << 31
+            code = self.found - (1 << 32)
+            return f"it was refused, error {code}" if refused else f"fault at 0x{self.found:08x}"
         if self.wrong:
             return (
                 f"{self.wrong} of {self.bytes} bytes differ, first byte {self.output} of frame "
@@ -109,7 +117,7 @@ def parse_results(data: bytes, cases: Sequence[Case]) -> list[Result]:
     whole = len(data) // RESULT.size * RESULT.size
     results = [Result(*fields) for fields in RESULT.iter_unpack(data[:whole])]
     for case, result in zip(cases, results, strict=False):
-        if result.wrong == 0xFFFFFFFF:
+        if result.stopped:
             raise UserError(f"the kernel check stopped at '{case.name}': {result.complaint()}")
     if len(results) != len(cases) or whole != len(data):
         raise UserError(
@@ -125,9 +133,9 @@ def complaints(cases: Sequence[Case], results: Sequence[Result]) -> list[str]:
     return [f"{name}: {complaint}" for name, complaint in found if complaint]
 
 
-def nothing(frames: int = 1) -> Case:
+def nothing() -> Case:
     """No call at all: what reading the clock costs."""
-    return _case("nothing", "nothing", frames, [], b"")
+    return _case("nothing", "nothing", [], [b""])
 
 
 def pointwise(
@@ -135,6 +143,7 @@ def pointwise(
     layer: ConvolutionPlan,
     layout: Layout,
     x: NDArray[np.int8],
+    *,
     outputs: Sequence[Open | None] | None = None,
     inputs: Sequence[Open | None] | None = None,
 ) -> Case:
@@ -142,24 +151,22 @@ def pointwise(
 
     ``outputs``, ``inputs``: what is open in each frame, None where all are.
     """
-    frames = len(x)
-    outputs, inputs = outputs or [None] * frames, inputs or [None] * frames
-    x = x.copy()
-    for row, columns in zip(x, inputs, strict=True):
+    outputs, inputs = outputs or [None] * len(x), inputs or [None] * len(x)
+    filled = np.full((len(x), -(-layer.inputs // 4) * 4), 101, np.int8)  # read, and of no effect
+    filled[:, : layer.inputs] = x
+    for row, columns in zip(filled, inputs, strict=True):
         if columns is not None:
             row[columns.closed(layer.inputs)] = layer.input_zero_point
-    sums = (x.astype(np.int64) - layer.input_zero_point) @ layer.weights.astype(np.int64).T
-    expected = _finished(layer, sums, outputs)
-    filled = np.full((frames, -(-layer.inputs // 4) * 4), 101, np.int8)  # read, and of no effect
-    filled[:, : layer.inputs] = x
-    parts = []
-    for index, (rows, columns) in enumerate(zip(outputs, inputs, strict=True)):
-        lists = [channels for channels in (rows, columns) if channels is not None]
-        parts += [_frame(index, *_counts(rows), *_counts(columns))]
-        parts += [_stored(channels.channels) for channels in lists]
-        parts += [_stored(filled[index]), _stored(expected[index])]
-    sizes = [layer.inputs, layer.outputs]
-    return _convolution(name, "pointwise", layer, layout, sizes, frames, parts)
+    centred = filled[:, : layer.inputs].astype(np.int64) - layer.input_zero_point
+    y = _finished(layer, centred @ layer.weights.astype(np.int64).T, outputs)
+    frames = [
+        _frame(index, *_counts(rows), *_counts(columns))
+        + _stored_lists(rows, columns)
+        + _stored(filled[index], y[index])
+        for index, (rows, columns) in enumerate(zip(outputs, inputs, strict=True))
+    ]
+    words = [layer.inputs, layer.outputs, *_layer_words(layer, layout)]
+    return _case(name, "pointwise", words, frames, _packed(layer, layout))
 
 
 def depthwise(
@@ -170,78 +177,75 @@ def depthwise(
     channels: Sequence[Open | None] | None = None,
 ) -> Case:
     """A depthwise convolution on ``taps``, int8 ``[frames, 3, channels]``, oldest first."""
-    frames = len(taps)
-    channels = channels or [None] * frames
+    channels = channels or [None] * len(taps)
     centred = taps.astype(np.int64) - layer.input_zero_point
-    sums = (centred * layer.weights.T.astype(np.int64)).sum(axis=1)
-    expected = _finished(layer, sums, channels)
-    parts = []
-    for index, is_open in enumerate(channels):
-        parts += [_frame(index, *_counts(is_open))]
-        parts += [_stored(is_open.channels)] if is_open is not None else []
-        parts += [*map(_stored, taps[index]), _stored(expected[index])]
-    return _convolution(name, "depthwise", layer, layout, [layer.outputs], frames, parts)
+    y = _finished(layer, (centred * layer.weights.T.astype(np.int64)).sum(axis=1), channels)
+    frames = [
+        _frame(index, *_counts(is_open)) + _stored_lists(is_open) + _stored(*taps[index], y[index])
+        for index, is_open in enumerate(channels)
+    ]
+    words = [layer.outputs, *_layer_words(layer, layout)]
+    return _case(name, "depthwise", words, frames, _packed(layer, layout))
 
 
-def residual(
-    name: str, add: ResidualPlan, x: NDArray[np.int8], branch: NDArray[np.int8]
-) -> Case:
+def residual(name: str, add: ResidualPlan, x: NDArray[np.int8], branch: NDArray[np.int8]) -> Case:
     """An addition of int8 ``[frames, channels]``; every other frame in place."""
-    wide = [
+    left, right = (
         multiply_by_quantized_multiplier(
-            (values.astype(np.int64) - side.zero_point) << 20, side.multiplier, side.shift
+            (values.astype(np.int64) - side.zero_point) << ADD_LEFT_SHIFT,
+            side.multiplier,
+            side.shift,
         )
         for values, side in ((x, add.x), (branch, add.branch))
-    ]
+    )
     total = add.sum
-    expected = requantise(wide[0] + wide[1], total.multiplier, total.shift, total.zero_point)
-    parts = []
-    for index in range(len(x)):
-        parts += [_frame(index, index % 2), _stored(x[index]), _stored(branch[index])]
-        parts += [_stored(expected[index].astype(np.int8))]
+    y = requantise(left + right, total.multiplier, total.shift, total.zero_point).astype(np.int8)
+    frames = [
+        _frame(index, index % 2) + _stored(x[index], branch[index], y[index])
+        for index in range(len(x))
+    ]
     sides = [(side.multiplier, side.shift, side.zero_point) for side in (add.x, add.branch, total)]
-    words = [x.shape[1], *(word for side in sides for word in side)]
-    return _case(name, "residual", len(x), words, b"".join(parts))
+    return _case(name, "residual", [x.shape[1], *(word for side in sides for word in side)], frames)
 
 
-def moving_average(
-    name: str, window: NDArray[np.int8]
-) -> Case:
-    """The mean over ``window``, int8 ``[frames, window, channels]``, the newest frame last."""
-    frames, length, channels = window.shape
-    totals = window.astype(np.int64).sum(axis=1)
-    before = totals - window[:, -1]
-    after = totals - window[:, 0]
-    means = average(totals, length)
-    parts = []
-    for index in range(frames):
-        newest, oldest = _stored(window[index, -1]), _stored(window[index, 0])
-        parts += [_frame(index), newest, _stored(before[index].astype("<i2")), oldest]
-        parts += [_stored(means[index].astype(np.int8)), _stored(after[index].astype("<i2"))]
-        parts += [newest]
-    return _case(name, "moving_average", frames, [channels, length], b"".join(parts))
+def moving_average(name: str, x: NDArray[np.int8], window: int, zero_point: int) -> Case:
+    """The running mean over ``window`` frames of ``x``, int8 ``[frames, channels]``.
+
+    Before them, as after a cold start, all is ``zero_point``.
+    """
+    past = np.full((window - 1, x.shape[1]), zero_point, np.int8)
+    history = np.concatenate([past, x])
+    sums = np.cumsum(history, axis=0, dtype=np.int64)
+    totals = sums[window - 1 :]
+    totals[1:] -= sums[: len(x) - 1].copy()
+    means = average(totals, window).astype(np.int8)
+    # The newest frame takes the place of the oldest.
+    frames = [
+        _frame(index) + _stored(x[index], history[index], means[index], x[index])
+        for index in range(len(x))
+    ]
+    return _case(name, "moving_average", [x.shape[1], window, zero_point], frames)
 
 
 def gate(name: str, logits: NDArray[np.int8], zero_point: int, group: int) -> Case:
     """Decisions on ``logits``, int8 ``[frames, gates]``."""
-    parts = []
+    frames = []
     for row in logits:
         is_open = row.astype(np.int64) > zero_point
-        count = int(np.count_nonzero(is_open))
         bits = np.packbits(is_open, bitorder="little")
         channels = Open.of_gates(is_open, group).channels
-        parts += [_words([count], _FRAME_WORDS), _stored(row), _stored(bits), _stored(channels)]
-    words = [logits.shape[1], zero_point, group]
-    return _case(name, "gate", len(logits), words, b"".join(parts))
+        count = int(np.count_nonzero(is_open))
+        frames.append(_words([count], _FRAME_WORDS) + _stored(row, bits, channels))
+    return _case(name, "gate", [logits.shape[1], zero_point, group], frames)
 
 
 def sigmoid(name: str, table: NDArray[np.int8], x: NDArray[np.int8]) -> Case:
-    """A table of 256 looked up with ``x``, int8 ``[frames, count]``; half of them in place."""
-    parts = [_stored(table)]
-    for index, row in enumerate(x):
-        expected = table[row.astype(np.int64) + 128]
-        parts += [_frame(index, index % 2), _stored(row), _stored(expected)]
-    return _case(name, "sigmoid", len(x), [x.shape[1]], b"".join(parts))
+    """A table of 256 looked up with ``x``, int8 ``[frames, count]``; every other in place."""
+    frames = [
+        _frame(index, index % 2) + _stored(row, table[row.astype(np.int64) + 128])
+        for index, row in enumerate(x)
+    ]
+    return _case(name, "sigmoid", [x.shape[1]], frames, _stored(table))
 
 
 def _finished(
@@ -257,18 +261,9 @@ def _finished(
     return y
 
 
-def _convolution(
-    name: str,
-    operation: str,
-    layer: ConvolutionPlan,
-    layout: Layout,
-    sizes: list[int],
-    frames: int,
-    parts: list[bytes],
-) -> Case:
+def _layer_words(layer: ConvolutionPlan, layout: Layout) -> list[int]:
     packed = pack(layer, layout)
-    words = [
-        *sizes,
+    return [
         layer.input_zero_point,
         layer.output_zero_point,
         layer.lowest,
@@ -276,17 +271,26 @@ def _convolution(
         packed.weights.nbytes,
         packed.constants.nbytes,
     ]
-    arrays = _stored(packed.weights) + _stored(packed.constants)
-    return _case(name, operation, frames, words, arrays + b"".join(parts))
 
 
-def _case(name: str, operation: str, frames: int, words: list[int], data: bytes) -> Case:
-    header = [_OPERATIONS.index(operation), frames, *words]
-    return Case(name, frames, _words(header, _CASE_WORDS) + data)
+def _packed(layer: ConvolutionPlan, layout: Layout) -> bytes:
+    packed = pack(layer, layout)
+    return _stored(packed.weights, packed.constants)
+
+
+def _case(
+    name: str, operation: str, words: list[int], frames: list[bytes], arrays: bytes = b""
+) -> Case:
+    header = _words([_OPERATIONS.index(operation), len(frames), *words], _CASE_WORDS)
+    return Case(name, len(frames), header + arrays + b"".join(frames))
 
 
 def _counts(is_open: Open | None) -> tuple[int, int]:
     return (len(is_open.channels), is_open.group) if is_open is not None else (_ALL_OPEN, 1)
+
+
+def _stored_lists(*lists: Open | None) -> bytes:
+    return _stored(*(is_open.channels for is_open in lists if is_open is not None))
 
 
 def _frame(index: int, *words: int) -> bytes:
@@ -298,7 +302,7 @@ def _words(values: Sequence[int], count: int) -> bytes:
     return _stored(np.array([*values, *[0] * (count - len(values))], "<i4"))
 
 
-def _stored(values: NDArray) -> bytes:
-    """An array, filled up to the alignment by at least a byte."""
-    data = np.ascontiguousarray(values).tobytes()
-    return data + b"\x7e" * (_ALIGNMENT - len(data) % _ALIGNMENT)
+def _stored(*arrays: NDArray) -> bytes:
+    """Arrays, each filled up to the alignment by at least a byte."""
+    data = [np.ascontiguousarray(values).tobytes() for values in arrays]
+    return b"".join(one + b"\x7e" * (_ALIGNMENT - len(one) % _ALIGNMENT) for one in data)

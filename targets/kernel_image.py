@@ -41,7 +41,7 @@ def build_kernel_image(board: Board, out: Path) -> Path:
     ]
     flags = [*board.core.flags, *BUILD_FLAGS, f"-DBENCH_FILE=0x{board.emulator.spare.origin:08x}u"]
     with replacing(out / "kernels.elf") as elf, replacing(out / "kernels.map") as link_map:
-        link_image(sources, board, generated, elf, link_map, flags)
+        link_image(sources, board, generated, elf=elf, link_map=link_map, flags=flags)
     return out / "kernels.elf"
 
 

@@ -165,8 +165,11 @@ def _values(rng: np.random.Generator, shape: tuple[int, ...], zero_point: int) -
     return x.astype(np.int8)
 
 
-def _masks(rng: np.random.Generator, channels: int, group: int) -> list[Open | None]:
-    """For each frame: no list, nothing open, all, one gate, a run, or a random share."""
+def _masks(rng: np.random.Generator, channels: int, group: int, dense: bool) -> list[Open | None]:
+    """For each frame nothing open, all, one gate, a run, or a random share; no list if ``dense``.
+
+    Networks run a layer without a list whose gates close inputs; not so with outputs.
+    """
     gates, found = channels // group, []
     for style in rng.integers(0, 8, FRAMES):
         is_open = rng.random(gates) < rng.choice([0.1, 0.25, 0.5, 0.75, 0.95])
@@ -178,7 +181,7 @@ def _masks(rng: np.random.Generator, channels: int, group: int) -> list[Open | N
             first, end = np.sort(rng.integers(0, gates + 1, 2))
             is_open[:] = False
             is_open[first:end] = True
-        found.append(None if style == 4 else Open.of_gates(is_open, group))
+        found.append(None if style == 4 and dense else Open.of_gates(is_open, group))
     return found
 
 
@@ -192,9 +195,11 @@ def _pointwise(rng: np.random.Generator, place: Place, kernels: Kernels) -> tupl
     both = layout == "plain" and rng.integers(3) == 0
     rows = columns = None
     if place.closes_outputs or both:
-        rows = _masks(rng, outputs, place.group if outputs % place.group == 0 else 1)
+        group = place.group if outputs % place.group == 0 else 1
+        rows = _masks(rng, outputs, group, dense=layout == "plain")
     if place.closes_inputs or both:
-        columns = _masks(rng, inputs, place.group if inputs % place.group == 0 else 1)
+        group = place.group if inputs % place.group == 0 else 1
+        columns = _masks(rng, inputs, group, dense=True)
     name = f"pointwise {inputs}->{outputs}, {layout}, {place}"
     return kernel_cases.pointwise(name, layer, layout, x, rows, columns), FRAMES * outputs
 
@@ -204,7 +209,7 @@ def _depthwise(rng: np.random.Generator, place: Place, kernels: Kernels) -> tupl
     layer = _layer(rng, place, (channels, 3))
     layout = _layout(rng, place, layer, kernels)
     taps = _values(rng, (FRAMES, 3, channels), layer.input_zero_point)
-    masks = _masks(rng, channels, place.group) if place.closes_outputs else None
+    masks = _masks(rng, channels, place.group, dense=True) if place.closes_outputs else None
     name = f"depthwise {channels}, {layout}, {place}"
     return kernel_cases.depthwise(name, layer, layout, taps, masks), FRAMES * channels
 
@@ -213,6 +218,8 @@ def _addition(rng: np.random.Generator) -> ResidualPlan:
     scales = np.exp(rng.uniform(-7, 0, 3)).astype(np.float32).astype(float)
     if rng.integers(3) == 0:
         scales[1] = scales[0]  # two factors of exactly 1/2
+    if rng.integers(6) == 0:
+        scales[2] = scales[:2].max() * 2.0 ** float(rng.choice([-18.5, -17.5, 9, 20]))
     zero_points = [_zero_point(rng) for _ in range(3)]
     addition = Addition(*zip(scales.tolist(), zero_points, strict=True))  # type: ignore[arg-type]
     factors = addition.first, addition.second, addition.output
@@ -235,9 +242,12 @@ def _residual(rng: np.random.Generator) -> tuple[Case, int]:
 
 def _moving_average(rng: np.random.Generator) -> tuple[Case, int]:
     channels, length = _channels(rng, 1), int(rng.choice([2, 3, 43, 256, rng.integers(2, 257)]))
-    window = _values(rng, (FRAMES, length, channels), _zero_point(rng))
+    zero_point = _zero_point(rng)
+    x = _values(rng, (int(rng.choice([FRAMES, length + 5])), channels), zero_point)
+    if rng.integers(4) == 0:
+        x[:] = zero_point = int(rng.choice([-128, 127]))  # the largest sums
     name = f"moving average {channels} over {length}"
-    return kernel_cases.moving_average(name, window), FRAMES * channels
+    return kernel_cases.moving_average(name, x, length, zero_point), x.size
 
 
 def _gate(rng: np.random.Generator) -> tuple[Case, int]:
