@@ -201,7 +201,8 @@ def _pointwise(rng: np.random.Generator, place: Place, kernels: Kernels) -> tupl
         group = place.group if inputs % place.group == 0 else 1
         columns = _masks(rng, inputs, group, dense=True)
     name = f"pointwise {inputs}->{outputs}, {layout}, {place}"
-    return kernel_cases.pointwise(name, layer, layout, x, rows, columns), FRAMES * outputs
+    case = kernel_cases.pointwise(name, layer, layout, x, outputs=rows, inputs=columns)
+    return case, FRAMES * outputs
 
 
 def _depthwise(rng: np.random.Generator, place: Place, kernels: Kernels) -> tuple[Case, int]:
