@@ -5,7 +5,7 @@ has the same compiler. The figures are kept as ``docs/bench.json``::
 
     format     1
     compiler   what the cross compiler calls itself
-    boards     by name: cpu, kernels (the form), and
+    boards     by name: cpu, form (of its kernels), and
       kernels    by name: instructions, macs
       frames     by name, "PRESET, N % open": network (instructions of a frame without the
                  front end), analysis, synthesis, macs, and layers by role, summed over blocks
@@ -14,16 +14,19 @@ has the same compiler. The figures are kept as ``docs/bench.json``::
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from dyncp.errors import UserError
+from dyncp.files import write_text
 from dyncp.preset import Preset, load_preset
 from firmware_bridge.bench_kernels import SHARES, kernels_to_count
 from firmware_bridge.bench_models import bench_plan, pinned_gates, pins
@@ -40,7 +43,7 @@ from targets.kernel_image import build_kernel_image
 FORMAT = 1
 PRESETS = ("static", "paper", "paper-grouped", "hidden")
 _FRAMES = 3
-"""Hops that are run; the last one counts, and must cost what the one before it did."""
+"""Hops that are run from a cold start; the last one counts."""
 
 _AT_A_TIME = 2
 """Boards that are built for and run at once."""
@@ -71,6 +74,18 @@ def emulated_boards() -> list[str]:
     return [board.name for board in boards if board.emulator and board.emulator.spare]
 
 
+class Announcer:
+    """Progress as lines on standard error: which image of how many has run."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps, self._done, self._lock = steps, 0, Lock()
+
+    def __call__(self, what: str) -> None:
+        with self._lock:
+            self._done += 1
+            print(f"[{self._done:2d}/{self._steps}] {what}", file=sys.stderr, flush=True)
+
+
 def run_bench(selection: Selection, progress: Progress) -> Figures:
     """Build, run and count; ``progress`` is told of each image that has run.
 
@@ -85,15 +100,11 @@ def run_bench(selection: Selection, progress: Progress) -> Figures:
         return {
             "format": FORMAT,
             "compiler": compiler_version(),
-            "boards": {
-                board.name: found for board, found in zip(boards, figures, strict=True)
-            },
+            "boards": {board.name: found for board, found in zip(boards, figures, strict=True)},
         }
 
 
-def _board_figures(
-    board: Board, selection: Selection, folder: Path, progress: Progress
-) -> Figures:
+def _board_figures(board: Board, selection: Selection, folder: Path, progress: Progress) -> Figures:
     figures: Figures = {
         "cpu": board.core.cpu,
         "form": board.core.kernels,
@@ -150,21 +161,20 @@ def count_frames(
 
 def _frame(session: Session, gates: np.ndarray[Any, Any], name: str) -> Figures:
     rng = np.random.default_rng(1)
-    count, seen = session.greeting.counter.count, []
+    count = session.greeting.counter.count
     for _ in range(_FRAMES):
         hop = rng.integers(-8000, 8000, session.greeting.hop).astype(np.int16)
         result = session.process_hop(hop)
         if not np.array_equal(result.gates, gates):
             raise UserError(f"{session.greeting.board}: {name}: gates did not stay as pinned")
-        counters = result.counters
-        ends = counters.analysis_ticks + counters.synthesis_ticks
-        seen.append(count(counters.ticks - ends))
+    counters = result.counters
+    ends = counters.analysis_ticks + counters.synthesis_ticks
     layers: dict[str, int] = {}
     for layer in session.layers():
         role = layer.name.split(".")[-1]
         layers[role] = layers.get(role, 0) + count(layer.ticks)
     return {
-        "network": seen[-1],
+        "network": count(counters.ticks - ends),
         "analysis": count(counters.analysis_ticks),
         "synthesis": count(counters.synthesis_ticks),
         "macs": counters.executed_macs,
@@ -173,9 +183,7 @@ def _frame(session: Session, gates: np.ndarray[Any, Any], name: str) -> Figures:
 
 
 def write_figures(path: Path, figures: Figures) -> None:
-    """As JSON."""
-    from dyncp.files import write_text
-
+    """Write ``figures`` as JSON."""
     write_text(path, json.dumps(figures, indent=1) + "\n")
 
 

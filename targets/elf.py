@@ -21,7 +21,7 @@ def overwrite(elf: Path, out: Path, values: Mapping[str, bytes]) -> None:
     """
     image = bytearray(elf.read_bytes())
     symbols = _symbols(elf)
-    segments = list(_segments(image))
+    segments = list(_segments(bytes(image)))
     for name, value in values.items():
         address, size = symbols.get(name, (0, 0))
         if size != len(value):
