@@ -95,7 +95,7 @@ def _tables(figures: Figures) -> list[list[list[str]]]:
     return [
         _across(boards, "kernels", "kernel", _kernel_cell),
         _across(boards, "frames", "network of a frame", _frame_cell),
-        _across(boards, "frames", "front end", _front_cell),
+        _alike(_across(boards, "frames", "front end", _front_cell)),
         *(_layers(board) for board in boards.values()),
         _peers(boards),
     ]
@@ -106,6 +106,13 @@ def _across(boards: Figures, part: str, title: str, cell: Any) -> list[list[str]
     names = list(dict.fromkeys(name for board in boards.values() for name in board[part]))
     head = [title, *(_core(board) for board in boards.values())]
     return [head, *([name, *(cell(board, name) for board in boards.values())] for name in names)]
+
+
+def _alike(rows: list[list[str]]) -> list[list[str]]:
+    """The rows, or one for all where they do not differ."""
+    if len({tuple(row[1:]) for row in rows[1:]}) != 1:
+        return rows
+    return [rows[0], ["any network", *rows[1][1:]]]
 
 
 def _core(board: Figures) -> str:
