@@ -42,8 +42,7 @@ def test_every_tensor_and_counter_is_that_of_the_integer_model(
 ) -> None:
     board = load_board(BOARD)
     firmware = build_firmware(built.tflite, board, tmp_path)
-    if built.preset.gate is None or built.preset.gate.group == 8:
-        assert "tiles" in firmware.layouts.values()
+    assert "quads" in firmware.layouts.values()
     with Board(EmulatorTransport(board, tmp_path / "firmware.elf")) as session:
         for index, frame in enumerate(built.frames[:FRAMES]):
             result = session.process_frame(frame)
