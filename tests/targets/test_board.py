@@ -56,6 +56,8 @@ MISTAKES = {
                        "'memory.ram' ends beyond the 32-bit address space"),
     "overlap": ("origin = 0x2000_0000", "origin = 0x0030_0000",
                 "'memory.flash' and 'memory.ram' overlap"),
+    "spare memory in use": ("origin = 0x2100_0000", "origin = 0x2000_0000",
+                            "'memory.ram' and 'emulator.spare' overlap"),
     "UART in memory": ("base = 0x4000_4000", "base = 0x2000_0000",
                        "'uart.base' lies inside 'memory.ram'"),
     "odd UART": ("base = 0x4000_4000", "base = 0x4000_4002",
