@@ -72,6 +72,8 @@ MISTAKES = {
                                   "key 'memory.constants.origin' is missing"),
     "UART in constants": ("[memory]", CONSTANTS.format("origin = 0x4000_0000, bytes = 0x8000"),
                           "'uart.base' lies inside 'memory.constants'"),
+    "spare memory in use": ("origin = 0x2100_0000", "origin = 0x2000_0000",
+                            "'memory.ram' and 'emulator.spare' overlap"),
     "UART in memory": ("base = 0x4000_4000", "base = 0x2000_0000",
                        "'uart.base' lies inside 'memory.ram'"),
     "odd UART": ("base = 0x4000_4000", "base = 0x4000_4002",
