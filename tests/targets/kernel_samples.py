@@ -72,6 +72,7 @@ def samples(kernels: Kernels, seed: int, outputs: int) -> Iterator[Case]:
         *(lambda place=place: _pointwise(rng, place, kernels) for place in POINTWISE),  # type: ignore[misc]
         *(lambda place=place: _depthwise(rng, place, kernels) for place in DEPTHWISE),  # type: ignore[misc]
         lambda: _residual(rng),
+        lambda: _residual_of_small_sums(rng),
         lambda: _moving_average(rng),
         lambda: _gate(rng),
         lambda: _sigmoid(rng),
@@ -215,14 +216,17 @@ def _depthwise(rng: np.random.Generator, place: Place, kernels: Kernels) -> tupl
     return kernel_cases.depthwise(name, layer, layout, taps, masks), FRAMES * channels
 
 
-def _addition(rng: np.random.Generator) -> ResidualPlan:
-    scales = np.exp(rng.uniform(-7, 0, 3)).astype(np.float32).astype(float)
-    if rng.integers(3) == 0:
-        scales[1] = scales[0]  # two factors of exactly 1/2
-    if rng.integers(6) == 0:
-        scales[2] = scales[:2].max() * 2.0 ** float(rng.choice([-18.5, -17.5, 9, 20]))
+def _addition(rng: np.random.Generator, scales: NDArray[np.floating] | None = None) -> ResidualPlan:
+    """Of operands and a sum with these scales, or with any."""
+    if scales is None:
+        scales = np.exp(rng.uniform(-7, 0, 3))
+        if rng.integers(3) == 0:
+            scales[1] = scales[0]  # two factors of exactly 1/2
+        if rng.integers(6) == 0:
+            scales[2] = scales[:2].max() * 2.0 ** float(rng.choice([-18.5, -17.5, 9, 20]))
+    exact = scales.astype(np.float32).astype(float)
     zero_points = [_zero_point(rng) for _ in range(3)]
-    addition = Addition(*zip(scales.tolist(), zero_points, strict=True))  # type: ignore[arg-type]
+    addition = Addition(*zip(exact.tolist(), zero_points, strict=True))  # type: ignore[arg-type]
     factors = addition.first, addition.second, addition.output
     sides = [ResidualSide(*f, z) for f, z in zip(factors, zero_points, strict=True)]
     return ResidualPlan(*sides)
@@ -239,6 +243,20 @@ def _residual(rng: np.random.Generator) -> tuple[Case, int]:
     x = _values(rng, (FRAMES, count), add.x.zero_point)
     branch = _values(rng, (FRAMES, count), add.branch.zero_point)
     return kernel_cases.residual(f"residual {count}", add, x, branch), FRAMES * count
+
+
+def _residual_of_small_sums(rng: np.random.Generator) -> tuple[Case, int]:
+    """Sums of a few units at the common scale, so that its lowest bit decides outputs."""
+    scales = 2.0 ** np.array([0, rng.uniform(-21, -17), rng.uniform(-19, -16)])
+    order = rng.permutation([0, 1])
+    add, count = _addition(rng, scales[[*order, 2]]), _channels(rng, 1)
+    operands = [
+        np.full((FRAMES, count), side.zero_point, np.int8) if large == 0
+        else _values(rng, (FRAMES, count), side.zero_point)
+        for side, large in ((add.x, order[0]), (add.branch, order[1]))
+    ]  # fmt: skip
+    name = f"residual {count} of small sums"
+    return kernel_cases.residual(name, add, operands[0], operands[1]), FRAMES * count
 
 
 def _moving_average(rng: np.random.Generator) -> tuple[Case, int]:
