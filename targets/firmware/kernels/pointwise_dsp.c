@@ -20,26 +20,43 @@ static sluice_dsp_layer_t with_split_inputs(const sluice_pointwise_t *layer, con
                                 2 * layer->output_zero_point + 1};
 }
 
-static void run_rows(const sluice_pointwise_t *layer, const int8_t *x, int16_t *scratch,
-                     const sluice_open_channels_t *outputs, int8_t *y)
+static void run_open_rows(const sluice_dsp_layer_t *rows, const uint16_t *open, uint32_t count,
+                          int8_t *y)
 {
     enum { ROWS = SLUICE_DSP_ROWS };
-    const uint32_t count = outputs->count;
-    if (count == 0) {
-        return;
-    }
-    const sluice_dsp_layer_t rows = with_split_inputs(layer, x, scratch);
     if (count < ROWS) {
-        const uint16_t last = outputs->channels[count - 1u];
-        const uint16_t some[ROWS] = {outputs->channels[0], last, last};
-        sluice_dsp_rows(&rows, some, some + ROWS, y);
+        const uint16_t last = open[count - 1u];
+        const uint16_t some[ROWS] = {open[0], last, last};
+        sluice_dsp_rows(rows, some, some + ROWS, y);
         return;
     }
     const uint32_t whole = count / ROWS * ROWS;
-    const uint16_t *end = outputs->channels + count;
-    sluice_dsp_rows(&rows, outputs->channels, outputs->channels + whole, y);
+    sluice_dsp_rows(rows, open, open + whole, y);
     if (whole < count) { /* some of the last ones again */
-        sluice_dsp_rows(&rows, end - ROWS, end, y);
+        sluice_dsp_rows(rows, open + count - ROWS, open + count, y);
+    }
+}
+
+static void run_rows(const sluice_pointwise_t *layer, const int8_t *x, int16_t *scratch,
+                     const sluice_open_channels_t *outputs, int8_t *y)
+{
+    enum { AT_ONCE = 8 * SLUICE_DSP_ROWS };
+    if (outputs != NULL && outputs->count == 0) {
+        return;
+    }
+    const sluice_dsp_layer_t rows = with_split_inputs(layer, x, scratch);
+    if (outputs != NULL) {
+        run_open_rows(&rows, outputs->channels, outputs->count, y);
+        return;
+    }
+    for (uint32_t first = 0; first < layer->outputs; first += AT_ONCE) {
+        const uint32_t left = layer->outputs - first;
+        const uint32_t count = left < AT_ONCE ? left : AT_ONCE;
+        uint16_t all[AT_ONCE];
+        for (uint32_t k = 0; k < count; k++) {
+            all[k] = (uint16_t)(first + k);
+        }
+        run_open_rows(&rows, all, count, y);
     }
 }
 
