@@ -53,7 +53,7 @@ class Storage:
 STORAGE: dict[Layout, Storage] = {
     "plain": Storage(12),
     "rows": Storage(8, inputs=16),
-    "quads": Storage(8, outputs=4, inputs=16),
+    "quads": Storage(8, outputs=4, inputs=8),
     "tiles": Storage(8, outputs=8, inputs=8, dense_sixteenths=15),
     "folded": Storage(8),
 }

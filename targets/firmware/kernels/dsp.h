@@ -40,7 +40,7 @@ typedef struct {
     const int8_t *weights;
     const int32_t *constants;
     const int16_t *split;     /* the inputs, split */
-    const int16_t *split_end; /* a multiple of 16 inputs further */
+    const int16_t *split_end; /* a multiple of 16 inputs further; QUADS: of 8 */
     int32_t bias2;
 } sluice_dsp_layer_t;
 

@@ -37,7 +37,7 @@ static inline sluice_storage_t sluice_storage(uint32_t layout)
 {
     static const sluice_storage_t storage[] = {
         [SLUICE_LAYOUT_PLAIN] = {12, 1, 1, 17},  [SLUICE_LAYOUT_ROWS] = {8, 1, 16, 17},
-        [SLUICE_LAYOUT_QUADS] = {8, 4, 16, 17},  [SLUICE_LAYOUT_TILES] = {8, 8, 8, 15},
+        [SLUICE_LAYOUT_QUADS] = {8, 4, 8, 17},  [SLUICE_LAYOUT_TILES] = {8, 8, 8, 15},
         [SLUICE_LAYOUT_FOLDED] = {8, 1, 1, 17},
     };
     return storage[layout];

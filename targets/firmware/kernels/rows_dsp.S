@@ -54,6 +54,17 @@ sluice_dsp_split:
     smlad   \sum, r12, r7, \sum
 .endm
 
+.macro EIGHT_OF_A_QUAD
+    .rept   2
+    ldrd    r6, r7, [r1], #8
+    ldm     r0!, {r8-r11}
+    FOUR_INPUTS r2, r8
+    FOUR_INPUTS r3, r9
+    FOUR_INPUTS r4, r10
+    FOUR_INPUTS r5, r11
+    .endr
+.endm
+
     .section .text.sluice_dsp_quads, "ax", %progbits
     .global sluice_dsp_quads
     .type   sluice_dsp_quads, %function
@@ -63,22 +74,25 @@ sluice_dsp_quads:
     ldrd    r4, r5, [r0, #CONSTANTS]    /* and the split inputs */
     ldr     lr, [r0, #SPLIT_END]
     ldr     r3, [r0, #BIAS2]
-    push    {r1-r5, r6}                 /* y, y_end, bias2, constants, split, nothing */
+    sub     r7, lr, r5
+    adr     r6, 2f
+    tst     r7, #16                     /* an odd number of eights begins half-way */
+    it      ne
+    adrne   r6, 3f
+    orr     r6, #1                      /* Thumb */
+    push    {r1-r6}                     /* y, y_end, bias2, constants, split, where to begin */
     ldr     r0, [r0, #WEIGHTS]
     .p2align 2
 1:
     ldrd    r12, r1, [sp, #12]
     ldm     r12, {r2-r5}
+    ldr     pc, [sp, #20]
     .p2align 2
 2:
-    .rept   4
-    ldrd    r6, r7, [r1], #8
-    ldm     r0!, {r8-r11}
-    FOUR_INPUTS r2, r8
-    FOUR_INPUTS r3, r9
-    FOUR_INPUTS r4, r10
-    FOUR_INPUTS r5, r11
-    .endr
+    EIGHT_OF_A_QUAD
+    .p2align 2
+3:
+    EIGHT_OF_A_QUAD
     cmp     r1, lr
     bne     2b
     ldrd    r1, r12, [sp, #8]
