@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from ctypes import POINTER, c_int8, c_int16, c_int32, c_uint8, c_uint16, c_uint32, c_uint64
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from quantize.arithmetic import (
     multiply_by_quantized_multiplier,
     requantise,
 )
+from quantize.macs import STORAGE
 from targets.compiler.audio_tables import power_key
 from targets.sources import C_FLAGS, FIRMWARE_FOLDER, runtime_sources
 from targets.toolchain import run_tool
@@ -36,10 +38,6 @@ TYPES = {np.dtype(np.int8): c_int8, np.dtype(np.int16): c_int16, np.dtype(np.int
 PLAIN = 0
 
 
-class Channel(ctypes.Structure):
-    _fields_ = [(name, c_int32) for name in ("bias", "multiplier", "shift")]
-
-
 class OpenChannels(ctypes.Structure):
     _fields_ = [("channels", POINTER(c_uint16)), ("count", c_uint16), ("group", c_uint16)]
 
@@ -47,7 +45,7 @@ class OpenChannels(ctypes.Structure):
 class Pointwise(ctypes.Structure):
     _fields_ = [
         ("weights", POINTER(c_int8)),
-        ("channels", POINTER(Channel)),
+        ("constants", POINTER(c_int32)),
         ("inputs", c_uint16),
         ("outputs", c_uint16),
         ("input_zero_point", c_int16),
@@ -60,7 +58,7 @@ class Pointwise(ctypes.Structure):
 class Depthwise(ctypes.Structure):
     _fields_ = [
         ("weights", POINTER(c_int8)),
-        ("channels", POINTER(Channel)),
+        ("constants", POINTER(c_int32)),
         ("count", c_uint16),
         ("input_zero_point", c_int16),
         ("output_zero_point", c_int16),
@@ -110,8 +108,8 @@ def channels_of(
     bias = rng.integers(-(2**16), 2**16, count)
     multiplier = rng.integers(2**30, 2**31, count)
     shift = rng.integers(-16, 2, count)
-    rows = zip(bias.tolist(), multiplier.tolist(), shift.tolist(), strict=True)
-    return (Channel * count)(*rows), bias, multiplier, shift
+    constants = np.stack([bias, multiplier, shift], axis=1).astype(np.int32)
+    return at(constants), bias, multiplier, shift
 
 
 def some_open(rng: np.random.Generator, channels: int) -> NDArray[np.uint16] | None:
@@ -125,6 +123,14 @@ def as_c(channels: NDArray[np.uint16] | None) -> Any:
     if channels is None:
         return None
     return ctypes.byref(OpenChannels(at(channels), len(channels), 1))
+
+
+def test_the_firmware_stores_layers_as_the_host_counts_them(kernels: Any) -> None:
+    """The order of the layouts in C is theirs here."""
+    for index, layout in enumerate(STORAGE):
+        found = np.zeros(4, np.uint8)
+        kernels.storage_of(c_uint32(index), at(found))
+        assert tuple(found) == astuple(STORAGE[layout]), layout
 
 
 @given(SEEDS)
@@ -160,14 +166,18 @@ def test_a_pointwise_layer_of_any_size_with_anything_closed(
     zero_point = int(rng.integers(-128, 128))
     lowest = int(rng.choice([INT8_MIN, zero_point]))
     open_outputs, open_inputs = some_open(rng, outputs), some_open(rng, inputs)
-    x = rng.integers(-255, 256, inputs).astype(np.int16)
+    x = rng.integers(-128, 128, inputs).astype(np.int8)
+    input_zero = int(rng.integers(-128, 128))
+    true = x.astype(np.int64) - input_zero
     if open_inputs is not None:
-        x[np.setdiff1d(np.arange(inputs), open_inputs)] = 0
-    layer = Pointwise(at(weights), constants, inputs, outputs, 0, zero_point, lowest, PLAIN)
+        true[np.setdiff1d(np.arange(inputs), open_inputs)] = 0
+    scratch = np.full(inputs, 12345, np.int16)
+    layer = Pointwise(at(weights), constants, inputs, outputs, input_zero, zero_point, lowest,
+                      PLAIN)  # fmt: skip
     y = np.full(outputs, 77, np.int8)
-    kernels.sluice_pointwise(ctypes.byref(layer), at(x), as_c(open_outputs), as_c(open_inputs),
-                             at(y))  # fmt: skip
-    sums = weights.astype(np.int64) @ x.astype(np.int64) + bias
+    kernels.sluice_pointwise(ctypes.byref(layer), at(x), at(scratch), as_c(open_outputs),
+                             as_c(open_inputs), at(y))  # fmt: skip
+    sums = weights.astype(np.int64) @ true + bias
     expected = requantise(sums, multiplier, shift, zero_point, lowest)
     if open_outputs is not None:
         expected[np.setdiff1d(np.arange(outputs), open_outputs)] = 77  # left as it was

@@ -20,26 +20,43 @@ static sluice_dsp_layer_t with_split_inputs(const sluice_pointwise_t *layer, con
                                 2 * layer->output_zero_point + 1};
 }
 
-static void run_rows(const sluice_pointwise_t *layer, const int8_t *x, int16_t *scratch,
-                     const sluice_open_channels_t *outputs, int8_t *y)
+static void run_open_rows(const sluice_dsp_layer_t *rows, const uint16_t *open, uint32_t count,
+                          int8_t *y)
 {
     enum { ROWS = SLUICE_DSP_ROWS };
-    const uint32_t count = outputs->count;
-    if (count == 0) {
-        return;
-    }
-    const sluice_dsp_layer_t rows = with_split_inputs(layer, x, scratch);
     if (count < ROWS) {
-        const uint16_t last = outputs->channels[count - 1u];
-        const uint16_t some[ROWS] = {outputs->channels[0], last, last};
-        sluice_dsp_rows(&rows, some, some + ROWS, y);
+        const uint16_t last = open[count - 1u];
+        const uint16_t some[ROWS] = {open[0], last, last};
+        sluice_dsp_rows(rows, some, some + ROWS, y);
         return;
     }
     const uint32_t whole = count / ROWS * ROWS;
-    const uint16_t *end = outputs->channels + count;
-    sluice_dsp_rows(&rows, outputs->channels, outputs->channels + whole, y);
+    sluice_dsp_rows(rows, open, open + whole, y);
     if (whole < count) { /* some of the last ones again */
-        sluice_dsp_rows(&rows, end - ROWS, end, y);
+        sluice_dsp_rows(rows, open + count - ROWS, open + count, y);
+    }
+}
+
+static void run_rows(const sluice_pointwise_t *layer, const int8_t *x, int16_t *scratch,
+                     const sluice_open_channels_t *outputs, int8_t *y)
+{
+    enum { AT_ONCE = 8 * SLUICE_DSP_ROWS };
+    if (outputs != NULL && outputs->count == 0) {
+        return;
+    }
+    const sluice_dsp_layer_t rows = with_split_inputs(layer, x, scratch);
+    if (outputs != NULL) {
+        run_open_rows(&rows, outputs->channels, outputs->count, y);
+        return;
+    }
+    for (uint32_t first = 0; first < layer->outputs; first += AT_ONCE) {
+        const uint32_t left = layer->outputs - first;
+        const uint32_t count = left < AT_ONCE ? left : AT_ONCE;
+        uint16_t all[AT_ONCE];
+        for (uint32_t k = 0; k < count; k++) {
+            all[k] = (uint16_t)(first + k);
+        }
+        run_open_rows(&rows, all, count, y);
     }
 }
 
@@ -100,34 +117,42 @@ static void widen_all(const sluice_pointwise_t *layer, const int8_t *x, int16_t 
     }
 }
 
+static void run_tile(const sluice_pointwise_t *layer, uint32_t first, const int16_t *wide,
+                     const sluice_open_channels_t *inputs, int8_t *y)
+{
+    const uint32_t stored = stored_inputs(layer), left = layer->outputs - first;
+    const int8_t *weights = layer->weights + (size_t)first * stored;
+    const int32_t *constants = layer->constants + (size_t)first * 2u;
+    const int32_t bias2 = 2 * layer->output_zero_point + 1;
+    int8_t last[SLUICE_DSP_TILE];
+    int8_t *target = left < SLUICE_DSP_TILE ? last : y + first;
+    if (inputs == NULL) {
+        sluice_dsp_tile(weights, wide, wide + stored, constants, bias2, target);
+    } else if (inputs->group == 4) {
+        sluice_dsp_tile_of_open_4(weights, wide, inputs->channels,
+                                  inputs->channels + inputs->count, constants, bias2, target);
+    } else {
+        sluice_dsp_tile_of_open_8(weights, wide, inputs->channels,
+                                  inputs->channels + inputs->count, constants, bias2, target);
+    }
+    if (left < SLUICE_DSP_TILE) {
+        memcpy(y + first, last, left);
+    }
+}
+
+/* Outputs that gates close come in whole tiles. */
 static void run_tiles(const sluice_pointwise_t *layer, const int8_t *x, int16_t *scratch,
+                      const sluice_open_channels_t *outputs,
                       const sluice_open_channels_t *inputs, int8_t *y)
 {
-    const uint32_t stored = stored_inputs(layer);
-    const int32_t bias2 = 2 * layer->output_zero_point + 1;
-    const uint16_t *open = inputs != NULL ? inputs->channels : NULL;
-    const uint16_t *open_end = inputs != NULL ? open + inputs->count : NULL;
+    const uint32_t count = outputs != NULL ? outputs->count : layer->outputs;
     if (inputs != NULL) {
         widen(layer, x, inputs, scratch);
     } else {
         widen_all(layer, x, scratch);
     }
-    for (uint32_t first = 0; first < layer->outputs; first += SLUICE_DSP_TILE) {
-        const int8_t *weights = layer->weights + (size_t)first * stored;
-        const int32_t *constants = layer->constants + (size_t)first * 2u;
-        int8_t last[SLUICE_DSP_TILE];
-        const uint32_t left = layer->outputs - first;
-        int8_t *target = left < SLUICE_DSP_TILE ? last : y + first;
-        if (inputs == NULL) {
-            sluice_dsp_tile(weights, scratch, scratch + stored, constants, bias2, target);
-        } else if (inputs->group == 4) {
-            sluice_dsp_tile_of_open_4(weights, scratch, open, open_end, constants, bias2, target);
-        } else {
-            sluice_dsp_tile_of_open_8(weights, scratch, open, open_end, constants, bias2, target);
-        }
-        if (left < SLUICE_DSP_TILE) {
-            memcpy(y + first, last, left);
-        }
+    for (uint32_t k = 0; k < count; k += SLUICE_DSP_TILE) {
+        run_tile(layer, outputs != NULL ? outputs->channels[k] : k, scratch, inputs, y);
     }
 }
 
@@ -141,7 +166,7 @@ void sluice_pointwise(const sluice_pointwise_t *layer, const int8_t *x, int16_t 
     } else if (sluice_is_layout(layout, SLUICE_LAYOUT_QUADS)) {
         run_all_quads(layer, x, scratch, outputs, y);
     } else if (sluice_is_layout(layout, SLUICE_LAYOUT_TILES)) {
-        run_tiles(layer, x, scratch, inputs, y);
+        run_tiles(layer, x, scratch, outputs, inputs, y);
     } else if (sluice_is_layout(layout, SLUICE_LAYOUT_PLAIN)) {
         sluice_pointwise_plain(layer, x, scratch, outputs, inputs, y);
     }
