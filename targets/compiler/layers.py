@@ -71,11 +71,26 @@ def convolution(graph: Graph, operator: Operator, name: str) -> ConvolutionPlan:
     bias = graph.values(operator.inputs[2]) if has_bias else None
     if bias is None or bias.dtype != np.int32 or bias.shape != (outputs,):
         raise UserError(f"{name}: its bias must be a constant, int32 [{outputs}]")
+    _check_bias_grid(graph, operator, name, input_scale * scales.astype(np.float64))
     multiplier, shift = layer_multipliers(input_scale, scales, output_scale)
     lowest = _lowest(graph, operator, output_zero)
     plan = ConvolutionPlan(name, weights, bias, multiplier, shift, input_zero, output_zero, lowest)
     _check_accumulator(plan)
     return plan
+
+
+def _check_bias_grid(
+    graph: Graph, operator: Operator, name: str, expected: NDArray[np.float64]
+) -> None:
+    """Raise if a bias says that it is at another scale than the sums that it is added to."""
+    grid = graph.tensors[operator.inputs[2]].quantization
+    if grid is None or grid.scale is None or not len(grid.scale):
+        return  # it need not say
+    scales = np.asarray(grid.scale, np.float64)
+    if scales.shape != expected.shape or not np.allclose(scales, expected, rtol=1e-5, atol=0.0):
+        raise UserError(f"{name}: its bias must be at the scales of its input times its weights")
+    if grid.zeroPoint is not None and np.any(grid.zeroPoint):
+        raise UserError(f"{name}: its bias must have zero point 0")
 
 
 def _weights(graph: Graph, operator: Operator, name: str) -> tuple[NDArray[np.int8], int]:
@@ -92,6 +107,10 @@ def _weights(graph: Graph, operator: Operator, name: str) -> tuple[NDArray[np.in
         raise UserError(f"{name}: a {list(data.shape)} kernel is not one filter a channel")
     if operator.options.padding != schema.Padding.VALID:
         raise UserError(f"{name}: padding must be VALID, its taps are the window")
+    if operator.options.depthMultiplier != 1:
+        raise UserError(
+            f"{name}: its depth multiplier is {operator.options.depthMultiplier}; it must be 1"
+        )
     return np.ascontiguousarray(data[0, :, 0, :].T), 3
 
 

@@ -155,6 +155,8 @@ class _Matcher:
         test = self._take(select.inputs[0], "GREATER")
         gather = self._graph.producers.get(test.inputs[0])
         if gather is not None and gather.kind == "GATHER":
+            if gather.options.batchDims != 0:
+                raise UserError(f"{describe(self._graph, gather)} must have no batch dimensions")
             self._taken.add(id(gather))
         return select.inputs[1]
 

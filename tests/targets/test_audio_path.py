@@ -39,13 +39,12 @@ ZERO_POINT = -128
 
 @dataclass(frozen=True)
 class Limits:
-    """What was measured on speech, with some room.
+    """What was measured, with some room.
 
-    A transform twice as long has one bit less of fraction and a stage more to
-    round in. ``snr``: of the spectrum, dB (measured 131, 113 and 100). ``flips``: share
-    of int8 features that differ, by one step (0, 0.11 % and 0.16 %). ``error``: of the
-    masked output against float, in PCM steps; half a step of it is the rounding to
-    int16 (0.50, 0.55 and 0.71).
+    A transform twice as long has one bit less of fraction. ``snr``: of the spectrum
+    of what is loud, dB. ``flips``: share of int8 features that differ, by one step.
+    ``error``: of the masked output against float, in PCM steps; half a step of it is
+    the rounding to int16.
     """
 
     snr: float
@@ -246,3 +245,23 @@ def test_thresholds_give_the_quantised_feature(
     distance_to_tie = abs(value % 1.0 - 0.5)
     if distance_to_tie > 1e-6:
         assert passed - 128 == np.clip(np.floor(value + 0.5) + zero_point, -128, 127)
+
+
+@pytest.mark.parametrize(("decibels", "least"), [(0, 130.0), (-20, 110.0), (-60, 70.0)])
+def test_the_error_of_the_transforms_stays_far_below_the_signal(
+    front_end: FrontEnd, decibels: int, least: float
+) -> None:
+    """Against float64, of white noise at a level of full scale; the way back is exact.
+
+    Measured, dB, at n_fft 512: 141.7, 121.6 and 81.7; at 2048: 135.6, 115.6 and 75.6.
+    The error is that of fixed point, 135 dB or more below full scale at every level.
+    """
+    hop = front_end.audio.hop
+    noise = np.random.default_rng(1).uniform(-32767, 32767, 40 * hop) * 10.0 ** (decibels / 20)
+    pcm = np.round(noise).astype(np.int16).reshape(-1, hop)
+    result = front_end.run(pcm)
+    reference = float_spectrum(front_end.audio, pcm)
+    parts = result["spectrum"] / (32768.0 * 2.0 ** fraction_bits(front_end.audio.n_fft))
+    real = np.stack([reference.real, reference.imag], axis=-1).swapaxes(0, 1)
+    assert signal_to_noise(real, parts) > least
+    assert np.array_equal(result["pcm"][1:], pcm[:-1])

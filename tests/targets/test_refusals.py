@@ -93,6 +93,8 @@ def left_shift(bits: int) -> Edit:
         scales = tensor(model, "block0.up/weight").quantization
         scales.scale = np.array(scales.scale)
         scales.scale[5] = 0.75 * 2.0**bits * target / source
+        bias = tensor(model, "block0.up/bias").quantization
+        bias.scale = np.array(scales.scale) * source
 
     return edit
 
@@ -148,6 +150,64 @@ def unsigned(model: Any) -> None:
     tensor(model, "block0.filtered").type = schema.TensorType.UINT8
 
 
+def second_subgraph(model: Any) -> None:
+    model.subgraphs.append(model.subgraphs[0])
+
+
+def computed_weights(model: Any) -> None:
+    """Weights that the file does not hold: something would have to compute them."""
+    model.buffers[tensor(model, "block0.up/weight").buffer].data = None
+
+
+def of_type(name: str, kind: str) -> Edit:
+    def edit(model: Any) -> None:
+        tensor(model, name).type = getattr(schema.TensorType, kind)
+
+    return edit
+
+
+def wide_bias(model: Any) -> None:
+    set_data(model, "front/bias", data_of(model, "front/bias", np.int32).astype(np.int64))
+    of_type("front/bias", "INT64")(model)
+
+
+def of_shape(name: str, *shape: int) -> Edit:
+    """Another shape of as many values."""
+
+    def edit(model: Any) -> None:
+        tensor(model, name).shape = np.array(shape, np.int32)
+
+    return edit
+
+
+def bias_grid(field: str, value: float) -> Edit:
+    def edit(model: Any) -> None:
+        grid = tensor(model, "block0.up/bias").quantization
+        values = np.array(getattr(grid, field))
+        values[3] = value
+        setattr(grid, field, values)
+
+    return edit
+
+
+def inserted(model: Any) -> None:
+    """A QUANTIZE between the first block's `down` and what reads it."""
+    graph = model.subgraphs[0]
+    source = layer(model, "block0.down")
+    code, operator = schema.OperatorCodeT(), schema.OperatorT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.QUANTIZE
+    model.operatorCodes.append(code)
+    result, before = schema.TensorT(), graph.tensors[source.outputs[0]]
+    result.name, result.shape, result.type = b"inserted", before.shape, before.type
+    result.quantization, result.buffer = before.quantization, 0
+    graph.tensors.append(result)
+    operator.opcodeIndex = len(model.operatorCodes) - 1
+    operator.inputs = np.array([len(graph.tensors) - 1], np.int32)
+    operator.outputs = source.outputs
+    source.outputs = operator.inputs
+    graph.operators.append(operator)
+
+
 def metadata(change: Callable[[dict[str, Any]], None]) -> Edit:
     def edit(model: Any) -> None:
         entry = next(e for e in model.metadata if text(e.name) == "sluice")
@@ -182,8 +242,40 @@ CASES: dict[str, tuple[Edit, str]] = {
     "one scale a layer": (one_weight_scale, r"front: its weights need a scale for each output"),
     "exchanged layers": (swapped_layers, r"block[01]\.up"),
     "other residual": (other_residual, r"block1\.up and the residual read"),
+    "inserted operator": (inserted, r"QUANTIZE that gives '\S+' cannot be compiled: unsupported"),
+    "second subgraph": (second_subgraph, "has 2 subgraphs, not one"),
+    "computed weights": (computed_weights, r"block0\.up: its weights must be a constant"),
+    "weights of 16 bits": (of_type("back/weight", "INT16"), "are not the int8 weights of a layer"),
+    "bias of 64 bits": (wide_bias, r"front: its bias must .* int32 \[16\]"),
+    "float bias": (of_type("front/bias", "FLOAT32"), r"front: its bias must .* int32 \[16\]"),
+    "wide kernel": (of_shape("front/weight", 16, 1, 3, 11), "kernel is not a 1x1 convolution"),
+    "two filters a channel": (
+        of_shape("block1.depthwise/weight", 1, 1, 3, 32),
+        "is not one filter a channel|averages",
+    ),
+    "depth multiplier": (
+        option("DEPTHWISE_CONV_2D", "depthMultiplier", 2),
+        "its depth multiplier is 2; it must be 1",
+    ),
+    "stride of a depthwise": (option("DEPTHWISE_CONV_2D", "strideH", 2), "has strideH 2"),
+    "stride of a pool": (option("AVERAGE_POOL_2D", "strideW", 2), "has strideW 2"),
+    "activation on a pool": (
+        option("AVERAGE_POOL_2D", "fusedActivationFunction", 1),
+        "has a fused activation",
+    ),
+    "activation on a join": (
+        option("CONCATENATION", "fusedActivationFunction", 3),
+        "has a fused activation",
+    ),
+    "tanh": (activation("back", "TANH"), "has the fused activation TANH; only RELU"),
+    "batched gather": (option("GATHER", "batchDims", 1), "must have no batch dimensions"),
+    "bias at another scale": (
+        bias_grid("scale", 1.0),
+        r"block0\.up: its bias must be at the scales",
+    ),
+    "bias with a zero point": (bias_grid("zeroPoint", 4), r"block0\.up: its bias must .* point 0"),
     "spare operator": (spare_operator, r"LOGISTIC that gives 'spare' is no part"),
-    "loop": (looped, r"front reads"),
+    "loop": (looped, r"front: its bias must be at the scales of its input|front reads"),
     "another type": (unsigned, r"tensor block0\.filtered, .* is not int8"),
     "hash not hex": (metadata(lambda e: e.update(model_hash="xyz")), "not a sha256 in hex"),
     "hash too long": (metadata(lambda e: e.update(model_hash="ab" * 33)), "not a sha256 in hex"),
