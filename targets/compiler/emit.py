@@ -42,6 +42,10 @@ _LAYOUTS: dict[Layout, str] = {
     "quads": "SLUICE_LAYOUT_QUADS",
     "tiles": "SLUICE_LAYOUT_TILES",
     "folded": "SLUICE_LAYOUT_FOLDED",
+    "octets": "SLUICE_LAYOUT_OCTETS",
+    "offset_octets": "SLUICE_LAYOUT_OFFSET_OCTETS",
+    "lone_rows": "SLUICE_LAYOUT_LONE_ROWS",
+    "channels": "SLUICE_LAYOUT_CHANNELS",
 }
 
 
