@@ -98,4 +98,19 @@ void sluice_helium_depthwise_of_open(const sluice_helium_depthwise_t *layer,
 void sluice_helium_depthwise_of_open_relu(const sluice_helium_depthwise_t *layer,
                                           const uint16_t *open, uint32_t eights, int8_t *y);
 
+/* y = half + other, as in residual.h: the factor of `half` is exactly 1/2 and the other
+ * two shift to the right. The assembly knows these offsets. */
+typedef struct {
+    int32_t half_offset;  /* -zero point << 19 */
+    int32_t other_offset; /* -zero point << 20 */
+    int32_t other_multiplier;
+    int32_t other_shift;
+    int32_t sum_multiplier;
+    int32_t sum_shift;
+    int32_t sum_zero_point;
+} sluice_helium_residual_t;
+
+void sluice_helium_residual(const sluice_helium_residual_t *add, const int8_t *half,
+                            const int8_t *other, uint32_t count, int8_t *y);
+
 #endif

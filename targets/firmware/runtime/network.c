@@ -1,8 +1,7 @@
 /* One frame through the network. */
 #include "instance.h"
 
-#include <string.h>
-
+#include "../kernels/fill.h"
 #include "../kernels/gate.h"
 #include "../kernels/moving_average.h"
 #include "../kernels/sigmoid.h"
@@ -53,7 +52,7 @@ static void run_pointwise(const sluice_t *instance, const sluice_pointwise_t *la
 {
     int16_t *wide = sluice_int16_at(instance, instance->model->arena.wide);
     if (outputs != NULL) {
-        memset(y, layer->output_zero_point, layer->outputs);
+        sluice_fill(y, layer->output_zero_point, layer->outputs);
     }
     sluice_pointwise(layer, x, wide, outputs, inputs, y);
 }
@@ -119,7 +118,7 @@ static const int8_t *run_hidden(sluice_t *instance, progress_t *progress,
     book_pointwise(instance, progress, &block->up, open, NULL);
 
     if (open != NULL) {
-        memset(y, depthwise->output_zero_point, depthwise->count);
+        sluice_fill(y, depthwise->output_zero_point, depthwise->count);
     }
     sluice_depthwise(depthwise, sluice_taps_frame(instance, block, oldest),
                      sluice_taps_frame(instance, block, middle), hidden, open, y);
