@@ -26,10 +26,8 @@ from dyncp.preset import Preset
 from quantize.wiring import CLOSED_AXES, LayerSpec, layer_specs
 
 Layout = Literal[
-    "plain",
-    *("rows", "quads", "tiles", "folded"),
-    *("octets", "offset_octets", "lone_rows", "channels"),
-]
+    "plain", "rows", "quads", "tiles", "folded", "octets", "offset_octets", "lone_rows", "channels"
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

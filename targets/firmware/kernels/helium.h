@@ -30,50 +30,51 @@
 
 #include <stdint.h>
 
+#include "pointwise.h"
+
 enum {
     SLUICE_HELIUM_INPUTS = 16, /* of a row at a time */
     SLUICE_HELIUM_OCTET = 8,   /* rows, or channels of a depthwise */
     SLUICE_HELIUM_ROWS = 4,    /* rows that sluice_helium_rows() takes at a time */
 };
 
-/* A 1x1 convolution. The assembly knows these offsets. */
+/* The inputs of a 1x1 convolution. The assembly knows the offsets, here and of
+ * sluice_pointwise_t. */
 typedef struct {
-    const int8_t *weights;
-    const int32_t *constants;
     const int8_t *x;
-    const int8_t *x_end; /* a multiple of 16 inputs further, and not 0 of them */
-    int32_t zero_point;  /* the output's */
-    uint32_t row_bytes;  /* inputs, filled up */
-    union {
-        int32_t correction; /* OFFSET_OCTETS: added to each sum */
-        uint32_t outputs;   /* LONE_ROWS */
-    };
-} sluice_helium_layer_t;
+    const int8_t *x_end;
+    int32_t correction; /* OFFSET_OCTETS: added to each sum */
+} sluice_helium_inputs_t;
 
-/* OCTETS: y .. y_end, a multiple of 8 outputs, and not 0 of them. */
-void sluice_helium_octets(const sluice_helium_layer_t *layer, int8_t *y, const int8_t *y_end);
-void sluice_helium_octets_relu(const sluice_helium_layer_t *layer, int8_t *y,
+/* OCTETS: y .. y_end, a multiple of 8 outputs, and not 0 of them. x .. x_end: all
+ * inputs, filled up with anything. */
+void sluice_helium_octets(const sluice_pointwise_t *layer, const sluice_helium_inputs_t *inputs,
+                          int8_t *y, const int8_t *y_end);
+void sluice_helium_octets_relu(const sluice_pointwise_t *layer,
+                               const sluice_helium_inputs_t *inputs, int8_t *y,
                                const int8_t *y_end);
 
 /* Those octets alone whose first output is every eighth entry of open .. open_end, not
  * an empty list. */
-void sluice_helium_octets_of_open(const sluice_helium_layer_t *layer, const uint16_t *open,
-                                  const uint16_t *open_end, int8_t *y);
-void sluice_helium_octets_of_open_relu(const sluice_helium_layer_t *layer,
+void sluice_helium_octets_of_open(const sluice_pointwise_t *layer, const int8_t *x,
+                                  const uint16_t *open, const uint16_t *open_end, int8_t *y);
+void sluice_helium_octets_of_open_relu(const sluice_pointwise_t *layer, const int8_t *x,
                                        const uint16_t *open, const uint16_t *open_end,
                                        int8_t *y);
 
-/* OFFSET_OCTETS: x + 128, bytes from 0 to 255. */
-void sluice_helium_offset_octets(const sluice_helium_layer_t *layer, int8_t *y,
+/* OFFSET_OCTETS: x .. x_end is all inputs + 128, from 0 to 255. */
+void sluice_helium_offset_octets(const sluice_pointwise_t *layer,
+                                 const sluice_helium_inputs_t *inputs, int8_t *y,
                                  const int8_t *y_end);
 
 /* The same over open inputs: x .. x_end is, for every 16 of them, the bytes and then
  * four offsets into an octet's weights. There may be none. */
-void sluice_helium_octets_of_open_inputs(const sluice_helium_layer_t *layer, int8_t *y,
+void sluice_helium_octets_of_open_inputs(const sluice_pointwise_t *layer,
+                                         const sluice_helium_inputs_t *inputs, int8_t *y,
                                          const int8_t *y_end);
 
 /* LONE_ROWS: y[open[k]] for each of open .. open_end, a multiple of 4, and not 0. */
-void sluice_helium_rows(const sluice_helium_layer_t *layer, const uint16_t *open,
+void sluice_helium_rows(const sluice_pointwise_t *layer, const int8_t *x, const uint16_t *open,
                         const uint16_t *open_end, int8_t *y);
 
 /* A depthwise convolution of three taps. The assembly knows these offsets. */
@@ -97,6 +98,11 @@ void sluice_helium_depthwise_of_open(const sluice_helium_depthwise_t *layer,
                                      const uint16_t *open, uint32_t eights, int8_t *y);
 void sluice_helium_depthwise_of_open_relu(const sluice_helium_depthwise_t *layer,
                                           const uint16_t *open, uint32_t eights, int8_t *y);
+
+/* sluice_gate() of groups of one channel: 16 * `sixteens` gates, not 0 of them; gives
+ * the list's end. */
+uint16_t *sluice_helium_gate(const int8_t *logits, uint32_t sixteens, int32_t zero_point,
+                             uint8_t *bits, uint16_t *channels);
 
 /* y = half + other, as in residual.h: the factor of `half` is exactly 1/2 and the other
  * two shift to the right. The assembly knows these offsets. */

@@ -6,13 +6,14 @@
     .thumb
     .text
 
-    .set WEIGHTS, 0                     /* of sluice_helium_layer_t */
+    .set WEIGHTS, 0                     /* of sluice_pointwise_t */
     .set CONSTANTS, 4
-    .set X, 8
-    .set X_END, 12
-    .set ZERO_POINT, 16
-    .set ROW_BYTES, 20
-    .set CORRECTION, 24
+    .set INPUTS, 8
+    .set ZERO_POINT, 14
+
+    .set X, 0                           /* of sluice_helium_inputs_t */
+    .set X_END, 4
+    .set CORRECTION, 8
 
     .set BLOCK_BYTES, 17 * 4            /* the code of ONE_BLOCK */
     .set OPEN_BLOCK_BYTES, 19 * 4
@@ -74,6 +75,20 @@
     vstrb.16 q0, [r7], #8
 .endm
 
+/* r6 weights, r5 constants, the output's zero point in all 16-bit lanes. */
+.macro TAKE_LAYER zero_point
+    ldrh    r12, [r0, #ZERO_POINT]
+    vdup.16 \zero_point, r12
+    ldrd    r6, r5, [r0, #WEIGHTS]
+.endm
+
+/* The inputs filled up to whole vectors, which is the bytes of a row. */
+.macro TAKE_ROW_BYTES bytes
+    ldrh    \bytes, [r0, #INPUTS]
+    add     \bytes, #15
+    bic     \bytes, #15
+.endm
+
 .macro FUNCTION name
     .section .text.\name, "ax", %progbits
     .global \name
@@ -86,14 +101,14 @@
 .macro OCTETS name, type, relu, corrected
     FUNCTION \name
     push    {r4-r11, lr}
-    mov     r7, r1                      /* y */
-    mov     r11, r2                     /* y_end */
-    mov     r12, r0
-    ldrd    r1, r5, [r12, #WEIGHTS]     /* and the constants */
-    ldrd    r3, r9, [r12, #X]           /* and x_end */
-    ldr     r0, [r12, #ZERO_POINT]
-    vdup.16 q3, r0
-    ldr     r4, [r12, #CORRECTION]
+    TAKE_LAYER q3
+    mov     r7, r2                      /* y */
+    mov     r11, r3                     /* y_end */
+.if \corrected
+    ldr     r4, [r1, #CORRECTION]
+.endif
+    ldrd    r3, r9, [r1, #X]            /* and x_end */
+    mov     r1, r6
     FIND_ENTRY 2f, 4, BLOCK_BYTES, 8
     push    {r0, r3, r4, r6}            /* entry, x, correction, nothing */
     .p2align 2
@@ -130,21 +145,21 @@
 .macro OCTETS_OF_OPEN name, relu
     FUNCTION \name
     push    {r4-r11, lr}
-    mov     r12, r0
-    ldr     r4, [r12, #ROW_BYTES]
-    ldrd    r5, r6, [r12, #WEIGHTS]     /* and the constants */
-    push    {r1-r6}                     /* open, open_end, y, row_bytes, weights, constants */
-    ldrd    r3, r9, [r12, #X]           /* and x_end */
-    ldr     r0, [r12, #ZERO_POINT]
-    vdup.16 q3, r0
+    ldr     r4, [sp, #36]               /* y */
+    mov     r11, r2                     /* open */
+    TAKE_LAYER q3
+    TAKE_ROW_BYTES r7
+    add     r9, r1, r7                  /* x_end */
+    mov     r8, r3                      /* open_end */
+    mov     r3, r1
     FIND_ENTRY 2f, 4, BLOCK_BYTES, 8
-    push    {r0, r3}                    /* entry, x */
-    ldr     r11, [sp, #8]
+    mov     r2, r0
+    push    {r2-r8, r10}                /* entry, x, y, constants, weights, row_bytes, open_end */
     .p2align 2
 1:
     ldrh    r0, [r11], #16
-    ldrd    r7, r2, [sp, #16]
-    ldrd    r1, r5, [sp, #24]
+    ldrd    r7, r5, [sp, #8]
+    ldrd    r1, r2, [sp, #16]
     mla     r1, r0, r2, r1
     add     r7, r0
     add     r5, r0                      /* 9 bytes of constants a row */
@@ -161,7 +176,7 @@
     bne     2b
     SUMS_TO_VECTORS
     FINISH_OCTET q3, \relu
-    ldr     r0, [sp, #12]
+    ldr     r0, [sp, #24]
     cmp     r11, r0
     bne     1b
     add     sp, #32
@@ -195,16 +210,14 @@
     FUNCTION sluice_helium_octets_of_open_inputs
     push    {r4-r11, lr}
     vpush   {d8, d9}
-    mov     r7, r1                      /* y */
-    mov     r11, r2                     /* y_end */
-    mov     r12, r0
-    ldrd    r1, r5, [r12, #WEIGHTS]     /* and the constants */
-    ldrd    r3, r9, [r12, #X]           /* and x_end */
-    ldr     r0, [r12, #ZERO_POINT]
-    vdup.16 q4, r0
-    ldr     r4, [r12, #CORRECTION]
-    ldr     r6, [r12, #ROW_BYTES]
-    lsl     r6, #3
+    TAKE_LAYER q4
+    TAKE_ROW_BYTES r8
+    mov     r7, r2                      /* y */
+    mov     r11, r3                     /* y_end */
+    ldr     r4, [r1, #CORRECTION]
+    ldrd    r3, r9, [r1, #X]            /* and x_end */
+    mov     r1, r6
+    lsl     r6, r8, #3
     FIND_ENTRY 2f, 5, OPEN_BLOCK_BYTES, 2
     cmp     r3, r9
     it      eq

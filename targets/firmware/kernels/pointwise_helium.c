@@ -7,35 +7,43 @@
 #include "helium.h"
 
 enum { OCTET = SLUICE_HELIUM_OCTET, ROWS = SLUICE_HELIUM_ROWS, INPUTS = SLUICE_HELIUM_INPUTS };
+enum { CONSTANT_WORDS_OF_OCTET = 18 };
 
-typedef void octets_t(const sluice_helium_layer_t *layer, int8_t *y, const int8_t *y_end);
+_Static_assert(offsetof(sluice_pointwise_t, constants) == 4, "as the assembly has it");
+_Static_assert(offsetof(sluice_pointwise_t, inputs) == 8, "as the assembly has it");
+_Static_assert(offsetof(sluice_pointwise_t, outputs) == 10, "as the assembly has it");
+_Static_assert(offsetof(sluice_pointwise_t, output_zero_point) == 14, "as the assembly has it");
 
-static sluice_helium_layer_t over(const sluice_pointwise_t *layer, const int8_t *x)
+typedef void octets_t(const sluice_pointwise_t *layer, const sluice_helium_inputs_t *inputs,
+                      int8_t *y, const int8_t *y_end);
+
+static uint32_t row_bytes(const sluice_pointwise_t *layer)
 {
-    const uint32_t row_bytes = sluice_filled_up(layer->inputs, INPUTS);
-    return (sluice_helium_layer_t){.weights = layer->weights,
-                                   .constants = layer->constants,
-                                   .x = x,
-                                   .x_end = x + row_bytes,
-                                   .zero_point = layer->output_zero_point,
-                                   .row_bytes = row_bytes};
+    return sluice_filled_up(layer->inputs, INPUTS);
 }
 
-/* All outputs; of what fills up the last octet nothing is stored. */
-static void run_all(octets_t *octets, const sluice_helium_layer_t *layer, uint32_t outputs,
-                    int8_t *y)
+/* The octet that the outputs do not fill; of what fills it up nothing is stored. */
+static void run_last(octets_t *octets, const sluice_pointwise_t *layer,
+                     const sluice_helium_inputs_t *inputs, int8_t *y)
 {
-    const uint32_t whole = outputs / OCTET * OCTET;
+    const uint32_t whole = layer->outputs / OCTET;
+    int8_t last[OCTET];
+    sluice_pointwise_t rest = *layer;
+    rest.weights += (size_t)whole * OCTET * row_bytes(layer);
+    rest.constants += (size_t)whole * CONSTANT_WORDS_OF_OCTET;
+    octets(&rest, inputs, last, last + OCTET);
+    memcpy(y + whole * OCTET, last, layer->outputs % OCTET);
+}
+
+static inline void run_all(octets_t *octets, const sluice_pointwise_t *layer,
+                           const sluice_helium_inputs_t *inputs, int8_t *y)
+{
+    const uint32_t whole = layer->outputs / OCTET * OCTET;
     if (whole > 0) {
-        octets(layer, y, y + whole);
+        octets(layer, inputs, y, y + whole);
     }
-    if (whole < outputs) {
-        int8_t last[OCTET];
-        sluice_helium_layer_t rest = *layer;
-        rest.weights += (size_t)whole * layer->row_bytes;
-        rest.constants += (size_t)whole / 4u * 9u;
-        octets(&rest, last, last + OCTET);
-        memcpy(y + whole, last, outputs - whole);
+    if (whole < layer->outputs) {
+        run_last(octets, layer, inputs, y);
     }
 }
 
@@ -43,81 +51,81 @@ static void run_octets(const sluice_pointwise_t *layer, const int8_t *x,
                        const sluice_open_channels_t *outputs, int8_t *y)
 {
     const bool relu = layer->output_zero_point == INT8_MIN;
-    const sluice_helium_layer_t octets = over(layer, x);
     if (outputs == NULL) {
-        run_all(relu ? sluice_helium_octets_relu : sluice_helium_octets, &octets, layer->outputs,
-                y);
+        const sluice_helium_inputs_t inputs = {x, x + row_bytes(layer), 0};
+        run_all(relu ? sluice_helium_octets_relu : sluice_helium_octets, layer, &inputs, y);
     } else if (outputs->count > 0) {
         (relu ? sluice_helium_octets_of_open_relu : sluice_helium_octets_of_open)(
-            &octets, outputs->channels, outputs->channels + outputs->count, y);
+            layer, x, outputs->channels, outputs->channels + outputs->count, y);
     }
 }
 
-/* The inputs plus 128 and, for open ones, where their weights are; gives their end. */
-static int8_t *offset_inputs(const sluice_pointwise_t *layer, const int8_t *x,
-                             const sluice_open_channels_t *inputs, int8_t *offset,
-                             uint32_t *sum)
+/* x + 128 as bytes from 0 to 255, and their sum; what is not valid is 0. */
+static inline uint8x16_t offset_vector(uint8x16_t x, mve_pred16_t valid, uint32_t *sum)
 {
-    const uint8x16_t flip = vdupq_n_u8(0x80);
-    if (inputs == NULL) {
-        int32_t left = layer->inputs;
-        for (; left > 0; left -= INPUTS, x += INPUTS, offset += INPUTS) {
-            const mve_pred16_t valid = vctp8q((uint32_t)left);
-            const uint8x16_t value = veorq_x_u8(vldrbq_z_u8((const uint8_t *)x, valid), flip, valid);
-            const uint8x16_t kept = vpselq_u8(value, vdupq_n_u8(0), valid);
-            vstrbq_u8((uint8_t *)offset, kept);
-            *sum = vaddvaq_u8(*sum, kept);
-        }
-        return offset;
-    }
-    const uint16_t *channels = inputs->channels;
-    const uint32x4_t fours = vmulq_n_u32(vidupq_n_u32(0, 1), 4 * sizeof *channels);
-    int32_t left = (int32_t)inputs->count / 4; /* runs of four channels */
-    for (; left > 0; left -= 4, channels += INPUTS, offset += 2 * INPUTS) {
-        const mve_pred16_t valid = vctp32q((uint32_t)left);
-        const uint32x4_t first = vldrhq_gather_offset_z_u32(channels, fours, valid);
-        const uint32x4_t bytes = vldrwq_gather_offset_z_u32((const uint32_t *)(const void *)x, first, valid);
-        const uint8x16_t flipped = veorq_m_u8(vreinterpretq_u8_u32(bytes), vreinterpretq_u8_u32(bytes), flip, valid);
-        /* Blocks of 16 inputs are 128 bytes apart. */
-        const uint32x4_t block = vbicq_n_u32(first, 15);
-        vstrbq_u8((uint8_t *)offset, flipped);
-        vstrwq_u32((uint32_t *)(void *)(offset + INPUTS), vmlaq_n_u32(first, block, OCTET - 1));
-        *sum = vaddvaq_u8(*sum, flipped);
-    }
+    const uint8x16_t offset = veorq_m_u8(vdupq_n_u8(0), x, vdupq_n_u8(0x80), valid);
+    *sum = vaddvaq_u8(*sum, offset);
     return offset;
 }
 
-static void run_offset_octets(const sluice_pointwise_t *layer, const int8_t *x, int8_t *scratch,
-                              const sluice_open_channels_t *inputs, int8_t *y)
+static sluice_helium_inputs_t offset_all(const sluice_pointwise_t *layer, const int8_t *x,
+                                         int8_t *scratch)
 {
+    int8_t *to = scratch;
     uint32_t sum = 0;
-    sluice_helium_layer_t octets = over(layer, scratch);
-    octets.x_end = offset_inputs(layer, x, inputs, scratch, &sum);
-    octets.correction = -128 * (int32_t)sum;
-    run_all(inputs != NULL ? sluice_helium_octets_of_open_inputs : sluice_helium_offset_octets,
-            &octets, layer->outputs, y);
+    for (int32_t left = layer->inputs; left > 0; left -= INPUTS, x += INPUTS, to += INPUTS) {
+        const mve_pred16_t valid = vctp8q((uint32_t)left);
+        const uint8x16_t values = vldrbq_z_u8((const uint8_t *)x, valid);
+        vstrbq_u8((uint8_t *)to, offset_vector(values, valid, &sum));
+    }
+    return (sluice_helium_inputs_t){scratch, to, -128 * (int32_t)sum};
+}
+
+/* Open inputs, four at a time: each list entry k * 4 begins a run of four channels. */
+static sluice_helium_inputs_t offset_open(const sluice_open_channels_t *open, const int8_t *x,
+                                          int8_t *scratch)
+{
+    const uint16_t *channels = open->channels;
+    const uint32x4_t fours = vidupq_n_u32(0, 8); /* bytes of four entries */
+    int8_t *to = scratch;
+    uint32_t sum = 0;
+    for (int32_t left = open->count / 4; left > 0; left -= 4, to += 2 * INPUTS) {
+        const mve_pred16_t valid = vctp32q((uint32_t)left);
+        const uint32x4_t first = vldrhq_gather_offset_z_u32(channels, fours, valid);
+        const uint32x4_t values =
+            vldrwq_gather_offset_z_u32((const uint32_t *)(const void *)x, first, valid);
+        vstrbq_u8((uint8_t *)to, offset_vector(vreinterpretq_u8_u32(values), valid, &sum));
+        /* In an octet's weights, 16 inputs are 7 * 16 bytes further than in x. */
+        const uint32x4_t block = vbicq_n_u32(first, INPUTS - 1);
+        vstrwq_u32((uint32_t *)(void *)(to + INPUTS), vmlaq_n_u32(first, block, OCTET - 1));
+        channels += INPUTS;
+    }
+    return (sluice_helium_inputs_t){scratch, to, -128 * (int32_t)sum};
+}
+
+static void run_offset_octets(const sluice_pointwise_t *layer, const int8_t *x, int8_t *scratch,
+                              const sluice_open_channels_t *open, int8_t *y)
+{
+    const sluice_helium_inputs_t inputs =
+        open != NULL ? offset_open(open, x, scratch) : offset_all(layer, x, scratch);
+    run_all(open != NULL ? sluice_helium_octets_of_open_inputs : sluice_helium_offset_octets,
+            layer, &inputs, y);
 }
 
 static void run_rows(const sluice_pointwise_t *layer, const int8_t *x,
                      const sluice_open_channels_t *outputs, int8_t *y)
 {
-    const uint32_t count = outputs->count;
-    if (count == 0) {
-        return;
+    const uint16_t *open = outputs->channels, *end = open + outputs->count;
+    const uint32_t whole = outputs->count / ROWS * ROWS;
+    if (whole > 0) {
+        sluice_helium_rows(layer, x, open, open + whole, y);
     }
-    sluice_helium_layer_t rows = over(layer, x);
-    rows.outputs = layer->outputs;
-    if (count < ROWS) {
-        const uint16_t last = outputs->channels[count - 1u];
-        const uint16_t some[ROWS] = {outputs->channels[0], outputs->channels[count / 2u], last, last};
-        sluice_helium_rows(&rows, some, some + ROWS, y);
-        return;
-    }
-    const uint32_t whole = count / ROWS * ROWS;
-    const uint16_t *end = outputs->channels + count;
-    sluice_helium_rows(&rows, outputs->channels, outputs->channels + whole, y);
-    if (whole < count) { /* some of the last ones again */
-        sluice_helium_rows(&rows, end - ROWS, end, y);
+    if (whole < outputs->count) { /* the last one in place of the missing ones */
+        uint16_t rest[ROWS];
+        for (uint32_t i = 0; i < ROWS; i++) {
+            rest[i] = open + whole + i < end ? open[whole + i] : end[-1];
+        }
+        sluice_helium_rows(layer, x, rest, rest + ROWS, y);
     }
 }
 

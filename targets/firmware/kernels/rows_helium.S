@@ -6,13 +6,11 @@
     .thumb
     .text
 
-    .set WEIGHTS, 0                     /* of sluice_helium_layer_t */
+    .set WEIGHTS, 0                     /* of sluice_pointwise_t */
     .set CONSTANTS, 4
-    .set X, 8
-    .set X_END, 12
-    .set ZERO_POINT, 16
-    .set ROW_BYTES, 20
-    .set OUTPUTS, 24
+    .set INPUTS, 8
+    .set OUTPUTS, 10
+    .set ZERO_POINT, 14
 
     .set BLOCK_BYTES, 9 * 4             /* the code of ONE_BLOCK */
 
@@ -34,24 +32,25 @@
     .p2align 2
 sluice_helium_rows:
     push    {r4-r11, lr}
-    mov     r9, r1                      /* open */
-    mov     r12, r3                     /* y */
-    ldr     r11, [r0, #ZERO_POINT]
-    ldrd    r3, r8, [r0, #X]            /* and x_end */
-    sub     r8, r3
-    lsr     r8, #4                      /* blocks of 16 inputs */
-    adr     r10, 2f + 1
-    tst     r8, #1
-    it      ne
-    addne   r10, #BLOCK_BYTES           /* an odd number begins in the middle */
-    add     r8, #1
-    lsr     r4, r8, #1                  /* turns of two blocks */
-    ldr     r1, [r0, #OUTPUTS]
+    ldr     r12, [sp, #36]              /* y */
+    mov     r9, r2                      /* open */
+    mov     r2, r3                      /* open_end */
+    mov     r3, r1                      /* x */
+    ldrsh   r11, [r0, #ZERO_POINT]
     ldrd    r5, r6, [r0, #WEIGHTS]      /* and the starts */
-    ldr     r0, [r0, #ROW_BYTES]
-    add     r7, r6, r1, lsl #2          /* multipliers */
-    add     r8, r7, r1, lsl #2          /* shifts */
-    push    {r0, r2-r8, r10, r11}
+    ldrh    r4, [r0, #OUTPUTS]
+    add     r7, r6, r4, lsl #2          /* multipliers */
+    add     r8, r7, r4, lsl #2          /* shifts */
+    ldrh    r1, [r0, #INPUTS]
+    add     r1, #15
+    bic     r1, #15                     /* bytes of a row */
+    adr     r10, 2f + 1
+    tst     r1, #16
+    it      ne
+    addne   r10, #BLOCK_BYTES           /* an odd number of blocks begins in the middle */
+    add     r4, r1, #16
+    lsr     r4, #5                      /* turns of two blocks */
+    push    {r1-r8, r10, r11}
     .set    ROW_BYTES_AT, 0
     .set    OPEN_END_AT, 4
     .set    X_AT, 8                     /* and turns */
