@@ -62,6 +62,20 @@ void sluice_helium_octets_of_open_relu(const sluice_pointwise_t *layer, const in
                                        const uint16_t *open, const uint16_t *open_end,
                                        int8_t *y);
 
+/* The same four for layers of 128 inputs, filled up, most of which they keep in registers. */
+void sluice_helium_octets_128(const sluice_pointwise_t *layer,
+                              const sluice_helium_inputs_t *inputs, int8_t *y,
+                              const int8_t *y_end);
+void sluice_helium_octets_128_relu(const sluice_pointwise_t *layer,
+                                   const sluice_helium_inputs_t *inputs, int8_t *y,
+                                   const int8_t *y_end);
+void sluice_helium_octets_128_of_open(const sluice_pointwise_t *layer, const int8_t *x,
+                                      const uint16_t *open, const uint16_t *open_end,
+                                      int8_t *y);
+void sluice_helium_octets_128_of_open_relu(const sluice_pointwise_t *layer, const int8_t *x,
+                                           const uint16_t *open, const uint16_t *open_end,
+                                           int8_t *y);
+
 /* OFFSET_OCTETS: x .. x_end is all inputs + 128, from 0 to 255. */
 void sluice_helium_offset_octets(const sluice_pointwise_t *layer,
                                  const sluice_helium_inputs_t *inputs, int8_t *y,

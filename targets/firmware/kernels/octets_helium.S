@@ -21,19 +21,42 @@
 /* While sums are formed: r0, r2 .. r12, lr are those of rows 0 to 7; r1 weights,
  * r3 x, r5 constants, r7 y, r9 x_end. */
 
-.macro TWO_ROWS type, a, b
+.macro TWO_ROWS type, a, b, x
     vldrb.8 q1, [r1], #16
-    vmladava.\type \a, q0, q1
+    vmladava.\type \a, \x, q1
     vldrb.8 q2, [r1], #16
-    vmladava.\type \b, q0, q2
+    vmladava.\type \b, \x, q2
+.endm
+
+.macro EIGHT_ROWS type, x
+    TWO_ROWS \type, r0, r2, \x
+    TWO_ROWS \type, r4, r6, \x
+    TWO_ROWS \type, r8, r10, \x
+    TWO_ROWS \type, r12, lr, \x
 .endm
 
 .macro ONE_BLOCK type
     vldrb.8 q0, [r3], #16
-    TWO_ROWS \type, r0, r2
-    TWO_ROWS \type, r4, r6
-    TWO_ROWS \type, r8, r10
-    TWO_ROWS \type, r12, lr
+    EIGHT_ROWS \type, q0
+.endm
+
+/* 128 inputs, the first 80 of them in q3 to q7 for all rows. r3 is x + 80, and r9 free. */
+.macro TAKE_HELD
+    vldrb.8 q3, [r3], #16
+    vldrb.8 q4, [r3], #16
+    vldrb.8 q5, [r3], #16
+    vldrb.8 q6, [r3], #16
+    vldrb.8 q7, [r3], #16
+.endm
+
+.macro EIGHT_BLOCKS_HELD
+    .irp    x, q3, q4, q5, q6, q7
+    EIGHT_ROWS s8, \x
+    .endr
+    .irp    at, 0, 16, 32
+    vldrb.8 q0, [r3, #\at]
+    EIGHT_ROWS s8, q0
+    .endr
 .endm
 
 /* Where to begin in 8 blocks of code so that a whole number of turns ends at x_end:
@@ -186,6 +209,71 @@
 
     OCTETS_OF_OPEN sluice_helium_octets_of_open, 0
     OCTETS_OF_OPEN sluice_helium_octets_of_open_relu, 1
+
+/* Both for 128 inputs. */
+.macro OCTETS_128 name, relu
+    FUNCTION \name
+    push    {r4-r11, lr}
+    vpush   {d8-d15}
+    TAKE_LAYER q0
+    mov     r9, r12                     /* zero point */
+    mov     r7, r2                      /* y */
+    mov     r11, r3                     /* y_end */
+    ldr     r3, [r1, #X]
+    mov     r1, r6
+    TAKE_HELD
+    .p2align 2
+1:
+    ldm     r5!, {r0, r2, r4, r6, r8, r10, r12, lr}
+    EIGHT_BLOCKS_HELD
+    SUMS_TO_VECTORS
+    FINISH_OCTET r9, \relu
+    cmp     r7, r11
+    bne     1b
+    vpop    {d8-d15}
+    pop     {r4-r11, pc}
+    .size   \name, . - \name
+.endm
+
+    OCTETS_128 sluice_helium_octets_128, 0
+    OCTETS_128 sluice_helium_octets_128_relu, 1
+
+.macro OCTETS_128_OF_OPEN name, relu
+    FUNCTION \name
+    push    {r4-r11, lr}
+    vpush   {d8-d15}
+    ldr     r4, [sp, #36 + 64]          /* y */
+    TAKE_LAYER q0
+    mov     r9, r12                     /* zero point */
+    mov     r11, r2                     /* open */
+    mov     r7, r3                      /* open_end */
+    push    {r4-r7}                     /* y, constants, weights, open_end */
+    mov     r3, r1
+    TAKE_HELD
+    .p2align 2
+1:
+    ldrh    r0, [r11], #16
+    ldrd    r7, r5, [sp]
+    ldr     r1, [sp, #8]
+    add     r1, r1, r0, lsl #7
+    add     r7, r0
+    add     r5, r0                      /* 9 bytes of constants a row */
+    add     r5, r5, r0, lsl #3
+    ldm     r5!, {r0, r2, r4, r6, r8, r10, r12, lr}
+    EIGHT_BLOCKS_HELD
+    SUMS_TO_VECTORS
+    FINISH_OCTET r9, \relu
+    ldr     r0, [sp, #12]
+    cmp     r11, r0
+    bne     1b
+    add     sp, #16
+    vpop    {d8-d15}
+    pop     {r4-r11, pc}
+    .size   \name, . - \name
+.endm
+
+    OCTETS_128_OF_OPEN sluice_helium_octets_128_of_open, 0
+    OCTETS_128_OF_OPEN sluice_helium_octets_128_of_open_relu, 1
 
 .macro OPEN_ROW sum, row
     vldrw.u32 q1, [q3, #16 * \row]

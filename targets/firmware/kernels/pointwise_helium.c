@@ -7,7 +7,7 @@
 #include "helium.h"
 
 enum { OCTET = SLUICE_HELIUM_OCTET, ROWS = SLUICE_HELIUM_ROWS, INPUTS = SLUICE_HELIUM_INPUTS };
-enum { CONSTANT_WORDS_OF_OCTET = 18 };
+enum { CONSTANT_WORDS_OF_OCTET = 18, HELD_INPUTS = 128 };
 
 _Static_assert(offsetof(sluice_pointwise_t, constants) == 4, "as the assembly has it");
 _Static_assert(offsetof(sluice_pointwise_t, inputs) == 8, "as the assembly has it");
@@ -16,6 +16,8 @@ _Static_assert(offsetof(sluice_pointwise_t, output_zero_point) == 14, "as the as
 
 typedef void octets_t(const sluice_pointwise_t *layer, const sluice_helium_inputs_t *inputs,
                       int8_t *y, const int8_t *y_end);
+typedef void octets_of_open_t(const sluice_pointwise_t *layer, const int8_t *x,
+                              const uint16_t *open, const uint16_t *open_end, int8_t *y);
 
 static uint32_t row_bytes(const sluice_pointwise_t *layer)
 {
@@ -47,16 +49,27 @@ static inline void run_all(octets_t *octets, const sluice_pointwise_t *layer,
     }
 }
 
+/* By whether 128 inputs are stored, and whether the output is -128 and more. */
+static octets_t *const octets_of[2][2] = {
+    {sluice_helium_octets, sluice_helium_octets_relu},
+    {sluice_helium_octets_128, sluice_helium_octets_128_relu},
+};
+static octets_of_open_t *const octets_of_open_of[2][2] = {
+    {sluice_helium_octets_of_open, sluice_helium_octets_of_open_relu},
+    {sluice_helium_octets_128_of_open, sluice_helium_octets_128_of_open_relu},
+};
+
 static void run_octets(const sluice_pointwise_t *layer, const int8_t *x,
                        const sluice_open_channels_t *outputs, int8_t *y)
 {
+    const bool held = row_bytes(layer) == HELD_INPUTS;
     const bool relu = layer->output_zero_point == INT8_MIN;
     if (outputs == NULL) {
         const sluice_helium_inputs_t inputs = {x, x + row_bytes(layer), 0};
-        run_all(relu ? sluice_helium_octets_relu : sluice_helium_octets, layer, &inputs, y);
+        run_all(octets_of[held][relu], layer, &inputs, y);
     } else if (outputs->count > 0) {
-        (relu ? sluice_helium_octets_of_open_relu : sluice_helium_octets_of_open)(
-            layer, x, outputs->channels, outputs->channels + outputs->count, y);
+        octets_of_open_of[held][relu](layer, x, outputs->channels,
+                                      outputs->channels + outputs->count, y);
     }
 }
 
