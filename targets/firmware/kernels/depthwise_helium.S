@@ -1,5 +1,6 @@
-/* The loops of helium.h on the channels of a depthwise convolution, eight at a time.
- * Sums of two products of bytes fit 16 bits; the third is added in 32. */
+/* The loops of helium.h on the channels of a depthwise convolution, 16 that adjoin or 8
+ * of a list at a time. Sums of two products of bytes fit 16 bits; the third is added
+ * in 32. */
 #include "finish_helium.inc"
 
     .syntax unified
@@ -52,37 +53,82 @@
 \name:
 .endm
 
-/* Channels that adjoin. */
+/* 16-bit lanes of \two and \one, added in 32: the even ones to \one, the odd to \two. */
+.macro ADD_WIDENED two, one
+    vmovlb.s16 q0, \two
+    vmovlb.s16 q1, \one
+    vmovlt.s16 \two, \two
+    vmovlt.s16 \one, \one
+    vadd.i32 \two, \two, \one
+    vadd.i32 \one, q0, q1
+.endm
+
+/* q0 to q3: of channels 0, 4, 8, 12; 1, 5, ..; 2, 6, ..; 3, 7, ... */
+.macro LOAD_16 from
+    vld40.32 {q0, q1, q2, q3}, [\from]
+    vld41.32 {q0, q1, q2, q3}, [\from]
+    vld42.32 {q0, q1, q2, q3}, [\from]
+    vld43.32 {q0, q1, q2, q3}, [\from]!
+.endm
+
+/* The products of 16 channels, in 16-bit lanes. */
+.macro ONE_TAP frame, weights, even, odd
+    vldrb.8 q0, [\frame], #16
+    vldrb.8 q1, [\weights], #16
+    vmullb.s8 \even, q0, q1
+    vmullt.s8 \odd, q0, q1
+.endm
+
+/* Channels that adjoin. Sums of channels 0, 4, ..: q6; 1, 5, ..: q7; 2, 6, ..: q4;
+ * 3, 7, ..: q5. */
 .macro DEPTHWISE name, relu
     FUNCTION \name
     push    {r4-r10, lr}
+    vpush   {d8-d15}
     mov     r7, r1                      /* y */
-    dls     lr, r2                      /* eights of channels */
+    dls     lr, r2                      /* sixteens of channels */
     TAKE_LAYER
     .p2align 2
 1:
-    vldrb.s16 q3, [r0], #8
-    vldrb.s16 q0, [r3], #8
-    vmul.i16 q3, q3, q0
-    vldrb.s16 q0, [r1], #8
-    vldrb.s16 q1, [r4], #8
-    vmul.i16 q0, q0, q1
-    vadd.i16 q3, q3, q0
-    vldrb.s16 q0, [r2], #8
-    vldrb.s16 q1, [r5], #8
-    ADD_PRODUCTS
-    vld20.32 {q0, q1}, [r8]
-    vld21.32 {q0, q1}, [r8]!
-    vadd.i32 q2, q2, q0
-    vadd.i32 q3, q3, q1
-    vld20.32 {q0, q1}, [r9]
-    vld21.32 {q0, q1}, [r9]!
-    vqrdmulh.s32 q2, q2, q0
-    vqrdmulh.s32 q3, q3, q1
-    vldrb.s16 q0, [r6], #8
-    FINISH_CHANNELS \relu
-    vstrb.16 q2, [r7], #8
+    ONE_TAP r0, r3, q4, q5
+    ONE_TAP r1, r4, q6, q7
+    vadd.i16 q4, q4, q6
+    vadd.i16 q5, q5, q7
+    ONE_TAP r2, r5, q6, q7
+    ADD_WIDENED q4, q6
+    ADD_WIDENED q5, q7
+    LOAD_16 r8
+    vadd.i32 q6, q6, q0
+    vadd.i32 q7, q7, q1
+    vadd.i32 q4, q4, q2
+    vadd.i32 q5, q5, q3
+    LOAD_16 r9
+    vqrdmulh.s32 q6, q6, q0
+    vqrdmulh.s32 q7, q7, q1
+    vqrdmulh.s32 q4, q4, q2
+    vqrdmulh.s32 q5, q5, q3
+.if \relu == 0
+    ROUND_AWAY q6, q0
+    ROUND_AWAY q7, q0
+    ROUND_AWAY q4, q0
+    ROUND_AWAY q5, q0
+.endif
+    vldrb.8 q0, [r6], #16               /* shifts: by the low byte of each lane */
+    vrshl.s32 q6, q6, q0
+    vshr.u32 q1, q0, #8
+    vrshl.s32 q7, q7, q1
+    vshr.u32 q1, q0, #16
+    vrshl.s32 q4, q4, q1
+    vshr.u32 q1, q0, #24
+    vrshl.s32 q5, q5, q1
+    SATURATE q6, q4, r10                /* the even channels */
+    vqmovnb.s32 q7, q7
+    vqmovnt.s32 q7, q5
+    vqadd.s16 q7, q7, r10
+    vqmovnt.s16 q6, q7
+    vstrb.8 q6, [r7], #16
     le      lr, 1b
+    vpop    {d8-d15}
     pop     {r4-r10, pc}
     .size   \name, . - \name
 .endm

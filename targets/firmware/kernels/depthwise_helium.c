@@ -6,7 +6,7 @@
 
 #include "helium.h"
 
-enum { EIGHT = SLUICE_HELIUM_OCTET };
+enum { EIGHT = SLUICE_HELIUM_OCTET, SIXTEEN = 16 };
 
 typedef void of_open_t(const sluice_helium_depthwise_t *layer, const uint16_t *open,
                        uint32_t eights, int8_t *y);
@@ -55,15 +55,15 @@ void sluice_depthwise(const sluice_depthwise_t *layer, const int8_t *oldest,
         }
         return;
     }
-    if (count >= EIGHT) {
+    if (count >= SIXTEEN) {
         (relu ? sluice_helium_depthwise_relu : sluice_helium_depthwise)(&channels, y,
-                                                                        count / EIGHT);
+                                                                        count / SIXTEEN);
     }
-    if (count % EIGHT != 0) {
-        uint16_t rest[EIGHT];
-        for (uint32_t i = 0; i < count % EIGHT; i++) {
-            rest[i] = (uint16_t)(count / EIGHT * EIGHT + i);
+    if (count % SIXTEEN != 0) {
+        uint16_t rest[SIXTEEN];
+        for (uint32_t i = 0; i < count % SIXTEEN; i++) {
+            rest[i] = (uint16_t)(count / SIXTEEN * SIXTEEN + i);
         }
-        run_open(of_open, &channels, rest, count % EIGHT, y);
+        run_open(of_open, &channels, rest, count % SIXTEEN, y);
     }
 }

@@ -101,11 +101,11 @@ typedef struct {
     int32_t zero_point; /* the output's */
 } sluice_helium_depthwise_t;
 
-/* CHANNELS: the first 8 * `eights` channels, not 0 of them. */
+/* CHANNELS: the first 16 * `sixteens` channels, not 0 of them. */
 void sluice_helium_depthwise(const sluice_helium_depthwise_t *layer, int8_t *y,
-                             uint32_t eights);
+                             uint32_t sixteens);
 void sluice_helium_depthwise_relu(const sluice_helium_depthwise_t *layer, int8_t *y,
-                                  uint32_t eights);
+                                  uint32_t sixteens);
 
 /* Those of a list of 8 * `eights` channels, not 0 of them. */
 void sluice_helium_depthwise_of_open(const sluice_helium_depthwise_t *layer,
