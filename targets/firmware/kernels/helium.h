@@ -12,7 +12,8 @@
  *   a closed input counts as 0 and its weights are not read; and 128 times the sum of
  *   the inputs, the same for each row, is taken off in the end (`correction`). Four
  *   inputs at a time are gathered from where the open ones are.
- * LONE_ROWS: each row by itself, for gates on single outputs and on groups of 4.
+ * LONE_ROWS: each row by itself, for gates on single outputs and on groups of 4. These
+ *   and OCTETS read all inputs: what is closed must be at the zero point.
  * CHANNELS: a depthwise convolution, all channels' weights of one tap after the other.
  *
  * 9 bytes of constants a row: the start of the sum, the multiplier, and the shift, one

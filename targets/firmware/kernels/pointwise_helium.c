@@ -24,17 +24,30 @@ static uint32_t row_bytes(const sluice_pointwise_t *layer)
     return sluice_filled_up(layer->inputs, INPUTS);
 }
 
-/* The octet that the outputs do not fill; of what fills it up nothing is stored. */
-static void run_last(octets_t *octets, const sluice_pointwise_t *layer,
-                     const sluice_helium_inputs_t *inputs, int8_t *y)
+/* The octet that begins with output `first`. */
+static void run_one(octets_t *octets, const sluice_pointwise_t *layer,
+                    const sluice_helium_inputs_t *inputs, uint32_t first, int8_t y[OCTET])
 {
-    const uint32_t whole = layer->outputs / OCTET;
-    int8_t last[OCTET];
-    sluice_pointwise_t rest = *layer;
-    rest.weights += (size_t)whole * OCTET * row_bytes(layer);
-    rest.constants += (size_t)whole * CONSTANT_WORDS_OF_OCTET;
-    octets(&rest, inputs, last, last + OCTET);
-    memcpy(y + whole * OCTET, last, layer->outputs % OCTET);
+    sluice_pointwise_t from = *layer;
+    from.weights += (size_t)first * row_bytes(layer);
+    from.constants += (size_t)first / OCTET * CONSTANT_WORDS_OF_OCTET;
+    octets(&from, inputs, y, y + OCTET);
+}
+
+/* Those octets of which some output is open. Networks close outputs or inputs of a
+ * layer, so this is for others. */
+static void run_some(octets_t *octets, const sluice_pointwise_t *layer,
+                     const sluice_helium_inputs_t *inputs, const sluice_open_channels_t *open,
+                     int8_t *y)
+{
+    for (uint32_t k = 0; k < open->count;) {
+        const uint32_t first = open->channels[k] / OCTET * OCTET;
+        int8_t octet[OCTET];
+        run_one(octets, layer, inputs, first, octet);
+        for (; k < open->count && open->channels[k] < first + OCTET; k++) {
+            y[open->channels[k]] = octet[open->channels[k] - first];
+        }
+    }
 }
 
 static inline void run_all(octets_t *octets, const sluice_pointwise_t *layer,
@@ -44,8 +57,10 @@ static inline void run_all(octets_t *octets, const sluice_pointwise_t *layer,
     if (whole > 0) {
         octets(layer, inputs, y, y + whole);
     }
-    if (whole < layer->outputs) {
-        run_last(octets, layer, inputs, y);
+    if (whole < layer->outputs) { /* of what fills up the last octet nothing is stored */
+        int8_t last[OCTET];
+        run_one(octets, layer, inputs, whole, last);
+        memcpy(y + whole, last, layer->outputs - whole);
     }
 }
 
@@ -117,12 +132,18 @@ static sluice_helium_inputs_t offset_open(const sluice_open_channels_t *open, co
 }
 
 static void run_offset_octets(const sluice_pointwise_t *layer, const int8_t *x, int8_t *scratch,
+                              const sluice_open_channels_t *outputs,
                               const sluice_open_channels_t *open, int8_t *y)
 {
     const sluice_helium_inputs_t inputs =
         open != NULL ? offset_open(open, x, scratch) : offset_all(layer, x, scratch);
-    run_all(open != NULL ? sluice_helium_octets_of_open_inputs : sluice_helium_offset_octets,
-            layer, &inputs, y);
+    octets_t *octets =
+        open != NULL ? sluice_helium_octets_of_open_inputs : sluice_helium_offset_octets;
+    if (outputs != NULL) {
+        run_some(octets, layer, &inputs, outputs, y);
+    } else {
+        run_all(octets, layer, &inputs, y);
+    }
 }
 
 static void run_rows(const sluice_pointwise_t *layer, const int8_t *x,
@@ -151,7 +172,7 @@ void sluice_pointwise(const sluice_pointwise_t *layer, const int8_t *x, int16_t 
         run_octets(layer, x, outputs, y);
         break;
     case SLUICE_LAYOUT_OFFSET_OCTETS:
-        run_offset_octets(layer, x, (int8_t *)scratch, inputs, y);
+        run_offset_octets(layer, x, (int8_t *)scratch, outputs, inputs, y);
         break;
     case SLUICE_LAYOUT_LONE_ROWS:
         run_rows(layer, x, outputs, y);
