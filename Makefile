@@ -22,7 +22,7 @@ MODEL := build/$(basename $(notdir $(PRESET)))
 endif
 
 # What cannot be right is said at once, unless nothing is to be built.
-ifneq ($(filter-out help clean set-up lint test test-slow,$(or $(MAKECMDGOALS),report)),)
+ifneq ($(filter-out help clean set-up lint bench test test-slow,$(or $(MAKECMDGOALS),report)),)
 ifeq ($(wildcard $(PRESET_FILE)),)
 $(error unknown preset '$(PRESET)'; choose one of $(basename $(notdir $(wildcard dyncp/presets/*.toml))), or give a .toml file)
 endif
@@ -44,7 +44,7 @@ CLEAN := build/audio/clean.wav
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := report
-.PHONY: report set-up measure parity enhance train evaluate test test-slow lint clean help
+.PHONY: report set-up measure parity enhance bench train evaluate test test-slow lint clean help
 
 ## report: (default) set up, build the preset, stream audio through the board, show the result
 report: $(OUT)/measurement.json $(OUT)/parity.json
@@ -121,6 +121,10 @@ enhance: $(OUT)/firmware.elf
 	  --out "$(OUT)/$(basename $(notdir $(WAV)))-measurement.json"
 	@$(PY) -m firmware_bridge report "$(OUT)/$(basename $(notdir $(WAV)))-measurement.json"
 
+## bench: count instructions on the emulated boards, and compare; UPDATE=1 to commit to them
+bench: $(SETUP)
+	@$(PY) -m firmware_bridge bench --out build/bench.json $(if $(UPDATE),--update)
+
 ## train: train PRESET; goes on where it was stopped; writes dyncp/checkpoints/PRESET.pt
 train: $(SETUP)
 	$(PY) -m dyncp train --preset $(PRESET) --folder $(MODEL)/training \
@@ -138,11 +142,14 @@ test: $(SETUP) lint
 test-slow: $(SETUP)
 	$(PY) -m pytest -q -n 2 --dist loadgroup -m slow
 
-## lint: ruff and mypy
+## lint: ruff, mypy and, for the C, cppcheck
 lint: $(SETUP)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	cppcheck -q --std=c11 --enable=warning,style,performance,portability --error-exitcode=1 \
+	  --suppressions-list=.ci/cppcheck-suppressions -DLINK_MAX_PAYLOAD=1024 \
+	  -Itargets/firmware -Itargets/firmware/include targets/firmware docs/example
 
 ## clean: remove what was built (not the environment)
 clean:

@@ -45,9 +45,14 @@ def fit_vad(gates: np.ndarray, active: np.ndarray) -> dict[str, Any]:
     """Fit a voice-activity probe: logistic regression with Tikhonov alpha 0.01.
 
     Gives ``{"name": "vad", "weights": float32 [gates], "bias": float}``; a score
-    above 0 says "speech".
+    above 0 says "speech". Where no gate ever changes, or one answer is always
+    right, the bias alone gives the commoner answer.
     """
     used = gates.std(axis=0) > _MINIMUM_STD
+    if not used.any() or active.all() or not active.any():
+        share = np.clip(active.mean(), 1e-3, 1 - 1e-3)
+        nothing = np.zeros(gates.shape[1], np.float32)
+        return {"name": "vad", "weights": nothing, "bias": float(np.log(share / (1 - share)))}
     scaler = StandardScaler()
     features = scaler.fit_transform(gates[:, used].astype(np.float32))
     model = LogisticRegression(C=1.0 / (_TIKHONOV * len(features)), max_iter=500)

@@ -153,6 +153,32 @@ def _report(args: argparse.Namespace) -> None:
     print("\n\n".join(parts))
 
 
+def _bench(args: argparse.Namespace) -> int:
+    from dyncp.files import write_text
+    from firmware_bridge import bench
+    from firmware_bridge.bench_compare import compare
+    from firmware_bridge.bench_report import page, text
+
+    boards = args.board or bench.emulated_boards()
+    selection = bench.Selection(boards, presets=() if args.only_kernels else bench.PRESETS)
+    partial = bool(args.board or args.only_kernels)
+    if args.update and partial:
+        raise UserError("--update counts everything; leave out --board and --only-kernels")
+    committed = None if args.update else bench.read_figures(args.committed)
+    figures = bench.run_bench(selection, bench.Announcer(selection.steps))
+    bench.write_figures(args.out, figures)
+    print(text(figures))
+    if args.update:
+        bench.write_figures(args.committed, figures)
+        write_text(args.committed.with_suffix(".md"), page(figures))
+        print(f"\nwrote {args.committed} and {args.committed.with_suffix('.md')}")
+    if committed is None:
+        return 0
+    comparison = compare(figures, committed, partial)
+    print("\n" + "\n".join(comparison.lines()))
+    return 0 if comparison.passed else _EXIT_MISMATCH
+
+
 def _preset_and_firmware(args: argparse.Namespace) -> tuple[Preset, Firmware]:
     """What the model is and the image that was built of it."""
     from convert.contract import read_metadata
@@ -240,6 +266,15 @@ def _parser() -> argparse.ArgumentParser:
     parity.add_argument("--onnx", type=Path, required=True, help="the float ONNX file")
     parity.add_argument("--library", type=Path, required=True, help="the host's libsluice.so")
     parity.add_argument("--frames", type=int, default=500, help="at most this many (default 500)")
+
+    bench = add("bench", _bench, "count instructions on emulated boards; 1 if some cost more")
+    bench.add_argument("--board", action="append", help="only this one; may be repeated")
+    bench.add_argument("--only-kernels", action="store_true", help="no whole frames")
+    bench.add_argument("--out", type=Path, required=True, help="figures to write (.json)")
+    bench.add_argument(
+        "--committed", type=Path, default=Path("docs/bench.json"), help="figures to compare with"
+    )
+    bench.add_argument("--update", action="store_true", help="make these the committed figures")
 
     report = add("report", _report, "show a measurement as tables")
     report.add_argument("measurement", type=Path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from dyncp.errors import UserError
@@ -28,7 +29,8 @@ class EmulatorTransport(SerialTransport):
     or QEMU is not installed.
     """
 
-    def __init__(self, board: Board, elf: Path) -> None:
+    def __init__(self, board: Board, elf: Path, loaded: Mapping[int, Path] | None = None) -> None:
+        """Start ``elf``; ``loaded``: files that are in memory from the start, by address."""
         if board.emulator is None:
             raise UserError(f"board {board.name} has no emulator; give the port it is on")
         if not elf.is_file():
@@ -41,7 +43,7 @@ class EmulatorTransport(SerialTransport):
         try:
             with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
                 self._emulator = subprocess.Popen(
-                    _command(str(tool), board, elf, listener.fileno()),
+                    _command(str(tool), board, elf, loaded or {}, listener.fileno()),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=self._complaints,
@@ -96,13 +98,20 @@ class EmulatorTransport(SerialTransport):
         return lines[-1] if lines else "the emulator ended without a word"
 
 
-def _command(tool: str, board: Board, elf: Path, listener: int) -> list[str]:
+def _command(
+    tool: str, board: Board, elf: Path, loaded: Mapping[int, Path], listener: int
+) -> list[str]:
     assert board.emulator
+    devices = [
+        f"loader,file={path},addr=0x{address:x},force-raw=on" for address, path in loaded.items()
+    ]
     return [
         *(tool, "-machine", board.emulator.machine, "-kernel", str(elf)),
         *("-display", "none", "-monitor", "none", "-nodefaults"),
         # Every instruction takes 2^shift ns of virtual time, and waiting none.
         *("-icount", f"shift={board.emulator.icount_shift},align=off,sleep=off"),
-        *("-chardev", f"socket,id=link,fd={listener},server=on,wait=on"),
+        # Without nodelay a short reply waits for the last one's acknowledgement, 40 ms.
+        *("-chardev", f"socket,id=link,fd={listener},server=on,wait=on,nodelay=on"),
         *("-serial", "chardev:link"),
+        *(word for device in devices for word in ("-device", device)),
     ]

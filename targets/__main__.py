@@ -8,14 +8,14 @@ from pathlib import Path
 
 from dyncp.errors import run_command
 from targets.compiler.compile import compile_model
-from targets.compiler.emit import write_c
+from targets.compiler.emit import DEFAULT_NAME, write_c
 from targets.firmware_build import add_firmware_command
 from targets.host_library import make_host_library
 
 
 def _compile(arguments: argparse.Namespace) -> None:
     plan = compile_model(arguments.model)
-    for path in write_c(plan, arguments.out):
+    for path in write_c(plan, arguments.out, arguments.name):
         print(path)
     print("\n".join(plan.arena.map_lines()))
 
@@ -35,6 +35,13 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--model", type=Path, required=True, help="the .tflite")
         command.add_argument("--out", type=Path, required=True, help="folder to write into")
         command.set_defaults(body=body)
+        if body is _compile:
+            command.add_argument(
+                "--name",
+                default=DEFAULT_NAME,
+                help="the C object is NAME_model and its sizes NAME_HOP ..., so that several "
+                "models link into one program (default: %(default)s)",
+            )
     add_firmware_command(commands)
     return parser
 

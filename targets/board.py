@@ -90,10 +90,14 @@ class Uart:
 
 @dataclass(frozen=True)
 class Emulator:
-    """QEMU's name of the machine; an instruction lasts ``2 ** icount_shift`` ns."""
+    """QEMU's name of the machine; an instruction lasts ``2 ** icount_shift`` ns.
+
+    ``spare``: RAM of the machine that no firmware uses, where test data is loaded.
+    """
 
     machine: str
     icount_shift: int
+    spare: Region | None = None
 
 
 @dataclass(frozen=True)
@@ -201,6 +205,8 @@ def _check(board: Board, source: str) -> None:
 
     memory, uart = board.memory, board.uart
     regions = {f"memory.{name}": region for name, region in memory.regions.items()}
+    if board.emulator and board.emulator.spare:
+        regions["emulator.spare"] = board.emulator.spare
     for key, region in regions.items():
         require(region.bytes > 0, f"'{key}.bytes' must be positive")
         require(region.origin % 16 == 0, f"'{key}.origin' must be a multiple of 16")

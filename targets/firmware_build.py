@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -23,23 +22,29 @@ from dyncp.errors import UserError
 from dyncp.files import replacing, write_text
 from quantize.macs import Layouts
 from targets.board import Board, board_names, load_board
-from targets.compiler.c_text import in_comment, string
 from targets.compiler.compile import compile_model
-from targets.compiler.emit import write_c
+from targets.compiler.emit import LAYOUTS, write_c
 from targets.compiler.packing import layout_of
 from targets.compiler.plan import Plan
-from targets.sources import C_FLAGS, FIRMWARE_FOLDER, include_folders, runtime_sources
-from targets.toolchain import ToolFailure, find_tool, run_tool
+from targets.image import (
+    APPLICATION_FLAGS,
+    BUILD_FLAGS,
+    COMPILER,
+    LIBRARY_FLAGS,
+    LINK_FLAGS,
+    compiler_version,
+    link_image,
+    port_sources,
+    write_board_files,
+)
+from targets.sources import FIRMWARE_FOLDER, runtime_sources
+from targets.toolchain import find_tool, run_tool
 
-COMPILER = "arm-none-eabi-gcc"
-BUILD_FLAGS = (*C_FLAGS, "-O2", "-g", "-ffunction-sections", "-fdata-sections")
-LINK_FLAGS = ("-nostartfiles", "--specs=nano.specs", "-Wl,--gc-sections", "-Wl,--fatal-warnings")
 BUILD_ID_BYTES = 16
 LOADED_SECTIONS = (".text", ".rodata", ".ARM.exidx", ".data", ".bss", ".stack")
 
 _DEFAULT_PAYLOAD = 1024
 _COUNTERS_BYTES = 20
-_COUNTER_KINDS = {"instructions": "LINK_COUNTER_INSTRUCTIONS", "cycles": "LINK_COUNTER_CYCLES"}
 
 
 @dataclass(frozen=True)
@@ -84,8 +89,12 @@ def build_firmware(model: Path, board: Board, out: Path) -> Firmware:
     not one that can be compiled.
     """
     find_tool(COMPILER)  # before anything is written
+    return build_planned(compile_model(model, board.core.kernels), board, out)
+
+
+def build_planned(plan: Plan, board: Board, out: Path) -> Firmware:
+    """The same of a network that has been compiled, for the board's kernels."""
     kernels = board.core.kernels
-    plan = compile_model(model, kernels)
     source, _ = write_c(plan, out / "source")
     sources = ModelSources(
         sources=(*runtime_sources(kernels), source),
@@ -139,42 +148,35 @@ def build_image(model: ModelSources, board: Board, out: Path) -> Firmware:
     sources, or if the image does not fit the board's memory.
     """
     generated = out / "source"
-    write_text(generated / "board_config.h", _board_config(board))
-    write_text(generated / "memory.ld", _memory_script(board))
-    ours = [
-        path for folder in ("link", "ports", "app") for path in _c_files(FIRMWARE_FOLDER / folder)
-    ]
-    drivers = {FIRMWARE_FOLDER / "ports" / f"uart_{board.uart.driver}.c"}
-    sources = [
-        path for path in ours if not path.name.startswith("uart_") or path in drivers
-    ] + list(model.sources)
-    flags = (*board.core.flags, *BUILD_FLAGS, f"-DLINK_MAX_PAYLOAD={model.max_payload}")
-    compiler = run_tool(COMPILER, ["--version"]).splitlines()[0]
-    build_id = _build_id(sources, [generated, model.folder], [compiler, *flags, *LINK_FLAGS])
+    write_board_files(board, generated)
+    ours = [path for folder in ("link", "app") for path in (FIRMWARE_FOLDER / folder).glob("*.c")]
+    application = [*port_sources(board), *sorted(ours)]
+    flags = (
+        *board.core.flags,
+        *BUILD_FLAGS,
+        f"-DLINK_MAX_PAYLOAD={model.max_payload}",
+        *_layout_flags(model.layouts),
+    )
+    compiler = compiler_version()
+    settings = [compiler, *flags, *LIBRARY_FLAGS, *APPLICATION_FLAGS, *LINK_FLAGS]
+    build_id = _build_id([*application, *model.sources], [generated, model.folder], settings)
     write_text(generated / "build_id.h", _build_id_header(build_id))
 
-    includes = [f"-I{folder}" for folder in (*include_folders(), generated, model.folder)]
-    arguments: list[str | Path] = [
-        *flags,
-        # The image must not depend on where it was built.
-        f"-ffile-prefix-map={FIRMWARE_FOLDER}=firmware",
-        f"-ffile-prefix-map={out}=build",
-        *includes,
-        *sources,
-        *LINK_FLAGS,
-        f"-Wl,-L,{generated}",
-        f"-Wl,-T,{FIRMWARE_FOLDER / 'ports' / 'link.ld'}",
-    ]
     with ExitStack() as stack:
         elf, link_map, figures = (
             stack.enter_context(replacing(out / f"firmware.{suffix}"))
             for suffix in ("elf", "map", "json")
         )
-        try:
-            run_tool(COMPILER, [*arguments, f"-Wl,-Map={link_map}", "-o", elf])
-        except ToolFailure as failure:
-            _explain_overflow(failure, board)
-            raise
+        link_image(
+            model.sources,
+            application,
+            board,
+            generated,
+            elf=elf,
+            link_map=link_map,
+            flags=flags,
+            includes=[model.folder],
+        )
         sections = _section_sizes(elf)
         firmware = Firmware(
             board=board.name,
@@ -191,21 +193,6 @@ def build_image(model: ModelSources, board: Board, out: Path) -> Firmware:
         )
         figures.write_text(json.dumps(asdict(firmware), indent=2) + "\n", encoding="utf-8")
     return firmware
-
-
-def _explain_overflow(failure: ToolFailure, board: Board) -> None:
-    """Raise a better message if the linker failed because a memory is too small."""
-    overflows = re.findall(r"region `(\w+)' overflowed by (\d+) bytes", failure.output)
-    if overflows:
-        regions = board.memory.regions
-        parts = [
-            f"memory.{region.lower()} has {regions[region.lower()].bytes} bytes, {excess} too few"
-            for region, excess in overflows
-        ]
-        raise UserError(
-            f"the image does not fit board '{board.name}': {' and '.join(parts)}; "
-            "choose a smaller preset or another board"
-        ) from failure
 
 
 def read_firmware(elf: Path) -> Firmware:
@@ -225,25 +212,11 @@ def read_firmware(elf: Path) -> Firmware:
         ) from error
 
 
-def _c_files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.c"))
-
-
-def _board_config(board: Board) -> str:
-    shift = board.emulator.icount_shift if board.emulator else 0
-    values = {
-        "BOARD_NAME": string(board.name),
-        "BOARD_COUNTER_KIND": _COUNTER_KINDS[board.clock.counts],
-        "BOARD_COUNTER_SHIFT": f"{shift}u",
-        "BOARD_TICK_HZ": f"{board.clock.tick_hz}u",
-        "BOARD_STACK_BYTES": f"{board.memory.stack_bytes}u",
-        "BOARD_UART_BASE": f"0x{board.uart.base:08x}u",
-        "BOARD_UART_DIVIDER": f"{board.uart.divider}u",
-        "BOARD_UART_INTERRUPT": f"{board.uart.receive_interrupt}u",
-    }
-    lines = [f"#define {name} {value}" for name, value in values.items()]
-    notice = f"/* {in_comment(board.title)}; written by the build. */"
-    return "\n".join([notice, "#pragma once", *lines, ""])
+def _layout_flags(layouts: Layouts) -> list[str]:
+    """Leaves out the kernels of layouts that a model does not use (``kernels/layout.h``)."""
+    if not layouts:
+        return []
+    return [f"-DSLUICE_LAYOUTS={sum(1 << LAYOUTS.index(name) for name in {*layouts.values()})}u"]
 
 
 def _build_id_header(build_id: bytes) -> str:
@@ -253,7 +226,9 @@ def _build_id_header(build_id: bytes) -> str:
 
 def _build_id(sources: Sequence[Path], generated: Sequence[Path], settings: Sequence[str]) -> bytes:
     """A hash of all that makes the image: our C, the model's, the board's, the flags."""
-    ours = [path for path in FIRMWARE_FOLDER.rglob("*") if path.suffix in (".h", ".inc", ".S", ".ld")]
+    ours = [
+        path for path in FIRMWARE_FOLDER.rglob("*") if path.suffix in (".h", ".inc", ".S", ".ld")
+    ]
     written = [
         path
         for folder in generated
@@ -265,19 +240,6 @@ def _build_id(sources: Sequence[Path], generated: Sequence[Path], settings: Sequ
         digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     digest.update("\0".join(settings).encode())
     return digest.digest()[:BUILD_ID_BYTES]
-
-
-def _memory_script(board: Board) -> str:
-    """What ``ports/link.ld`` includes: the board's regions, and the size of the stack."""
-    regions = board.memory.regions
-    lines = [
-        f"    {name.upper()} : ORIGIN = 0x{region.origin:08x}, LENGTH = 0x{region.bytes:x}"
-        for name, region in regions.items()
-    ]
-    alias = [] if "constants" in regions else ['REGION_ALIAS("CONSTANTS", FLASH)']
-    notice = f"/* {in_comment(board.title)}; written by the build. */"
-    stack = f"board_stack_bytes = 0x{board.memory.stack_bytes:x};"
-    return "\n".join([notice, "MEMORY", "{", *lines, "}", *alias, stack, ""])
 
 
 def _section_sizes(elf: Path) -> dict[str, int]:

@@ -7,7 +7,17 @@ from typing import Literal
 
 FIRMWARE_FOLDER = Path(__file__).parent / "firmware"
 
-C_FLAGS = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror")
+C_FLAGS = (
+    "-std=c11",
+    "-Wall",
+    "-Wextra",
+    "-Wconversion",
+    "-Wpedantic",
+    "-Wshadow",
+    "-Wstrict-prototypes",
+    "-Wmissing-prototypes",
+    "-Werror",
+)
 """What all our C is compiled with, on every core."""
 
 

@@ -13,6 +13,8 @@ from dyncp.errors import UserError
 
 PACKAGES = {
     "gcc": "gcc libc6-dev",
+    "clang": "clang libc6-dev",
+    "cppcheck": "cppcheck",
     "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
     "arm-none-eabi-objcopy": "binutils-arm-none-eabi",
     "arm-none-eabi-size": "binutils-arm-none-eabi",

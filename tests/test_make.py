@@ -49,7 +49,17 @@ def test_enhance_asks_for_the_file() -> None:
 
 def test_help_names_every_target_that_is_for_people() -> None:
     text = make("help").stdout
-    for target in ("report", "measure", "parity", "enhance", "train", "evaluate", "test", "lint"):
+    for target in (
+        "report",
+        "measure",
+        "parity",
+        "enhance",
+        "bench",
+        "train",
+        "evaluate",
+        "test",
+        "lint",
+    ):
         assert f"make {target}" in text
 
 

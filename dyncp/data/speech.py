@@ -18,7 +18,7 @@ from scipy.signal import resample_poly
 from tqdm import tqdm
 
 from dyncp.data.sentences import sentence
-from dyncp.data.speakers import SPLITS, Speaker, Split, speakers
+from dyncp.data.speakers import SPLITS, Speaker, Split, Synthesiser, speakers
 from dyncp.errors import UserError
 from dyncp.files import replacing
 
@@ -29,6 +29,8 @@ _RECORDED_FACTOR = 3
 _SPEEDS = (9, 10, 11)
 """Tenths. Recorded voices of the training split are played at one of these speeds, drawn
 for every sentence: pitch and formants move with it, which makes three voices of one."""
+_LISTING: dict[Synthesiser, str] = {"flite": "-lv", "espeak-ng": "--voices=variant"}
+"""How a synthesiser is asked for the voices it has."""
 
 
 def source_key(*sources: Path) -> str:
@@ -53,6 +55,13 @@ def speak(speaker: Speaker, texts: list[str]) -> list[tuple[np.ndarray, int]]:
     program = shutil.which(speaker.synthesiser)
     if program is None:
         raise _missing(speaker, f"{speaker.synthesiser} is missing")
+    if speaker.synthesiser in _LISTING:
+        # Both speak with another voice where they lack the one they are asked for.
+        listing = subprocess.run(
+            [program, _LISTING[speaker.synthesiser]], capture_output=True, check=False, text=True
+        )
+        if speaker.voice not in (word.removeprefix("!v/") for word in listing.stdout.split()):
+            raise _missing(speaker, f"{speaker.synthesiser} lacks the voice {speaker.voice}")
     with tempfile.TemporaryDirectory(prefix="speech-") as folder:
         paths = [Path(folder) / f"{index}.wav" for index in range(len(texts))]
         for command in _commands(program, speaker, texts, paths):

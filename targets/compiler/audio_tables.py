@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from dyncp.preset import Audio
 
 THRESHOLDS = 255
-_UINT64_MAX = (1 << 64) - 1
+_KEY_BITS = 27
+_UNREACHED = (1 << 32) - 1
 _PCM_SCALE = 32768
 
 
@@ -23,10 +24,8 @@ class AudioTables:
     bins: int
     fft_bits: int
     fraction_bits: int
-    analysis_window: NDArray[np.int64]
-    synthesis_window: NDArray[np.int64]
-    twiddles: NDArray[np.int64]
-    bit_reversal: NDArray[np.int64]
+    sine: NDArray[np.int64]
+    overlap_gain: NDArray[np.int64]
     thresholds: tuple[int, ...]
 
 
@@ -47,10 +46,16 @@ def _fixed_point(values: NDArray[np.float64], bits: int) -> NDArray[np.int64]:
     return np.clip(scaled, -largest, largest)
 
 
-def feature_thresholds(audio: Audio, scale: float, zero_point: int) -> tuple[int, ...]:
-    """The powers at which the int8 feature steps up, in squared units of the spectrum.
+def power_key(power: int) -> int:
+    """A power as 32 bits that compare as it does (``sluice_power_key()`` in the C)."""
+    excess = max(power.bit_length() - _KEY_BITS, 0)
+    return (excess << (_KEY_BITS - 1)) + (power >> excess)
 
-    Entry j is the least integer ``|X|^2`` whose feature
+
+def feature_thresholds(audio: Audio, scale: float, zero_point: int) -> tuple[int, ...]:
+    """The powers at which the int8 feature steps up, as keys of squared spectrum units.
+
+    Entry j is the key nearest to the least integer ``|X|^2`` whose feature
     ``round((|X| + epsilon)^compression / scale) + zero_point`` reaches j - 127.
     Decimal arithmetic, so that every host computes the same integers.
     """
@@ -65,28 +70,24 @@ def feature_thresholds(audio: Audio, scale: float, zero_point: int) -> tuple[int
             magnitude = Decimal(0)
             if compressed > 0:
                 magnitude = max(compressed**exponent - Decimal(repr(audio.epsilon)), magnitude)
-            power = ((magnitude * unit) ** 2).to_integral_value(rounding="ROUND_CEILING")
-            steps.append(min(int(power), _UINT64_MAX))
+            power = int(((magnitude * unit) ** 2).to_integral_value(rounding="ROUND_CEILING"))
+            half = (1 << max(power.bit_length() - _KEY_BITS, 0)) >> 1
+            steps.append(min(power_key(power + half), _UNREACHED))
     return tuple(steps)
 
 
 def make_tables(audio: Audio, feature_scale: float, feature_zero_point: int) -> AudioTables:
     """All tables for a preset's audio and the quantisation of the network's input."""
-    half = audio.n_fft // 2
-    bits = _fft_bits(audio.n_fft)
-    angles = 2.0 * np.pi * np.arange(audio.n_fft) / audio.n_fft
+    quarter = audio.n_fft // 4
+    angles = 2.0 * np.pi * np.arange(quarter + 1) / audio.n_fft
     hann = 0.5 - 0.5 * np.cos(angles)
-    synthesis = hann / (hann**2 + np.roll(hann, -half) ** 2)
-    turns = np.exp(-1j * angles[:half])
     return AudioTables(
         n_fft=audio.n_fft,
         bins=audio.bins,
-        fft_bits=bits,
+        fft_bits=_fft_bits(audio.n_fft),
         fraction_bits=fraction_bits(audio.n_fft),
-        # Both windows are symmetric about n_fft / 2: half of them is enough.
-        analysis_window=_fixed_point(hann[: half + 1], 31),
-        synthesis_window=_fixed_point(synthesis[: half + 1], 30),
-        twiddles=_fixed_point(np.stack([turns.real, turns.imag], axis=1), 31),
-        bit_reversal=np.array([int(f"{i:0{bits}b}"[::-1], 2) for i in range(half)]),
+        sine=_fixed_point(np.sin(angles), 31),
+        # Symmetric about half a hop, like the window that it makes up for.
+        overlap_gain=_fixed_point(1.0 / (hann**2 + (1.0 - hann) ** 2), 29),
         thresholds=feature_thresholds(audio, feature_scale, feature_zero_point),
     )

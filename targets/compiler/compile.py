@@ -42,7 +42,7 @@ def compile_model(path: str | Path, kernels: Kernels = "portable") -> Plan:
             probes=tuple(_probe(entry) for entry in metadata["probes"]),
             tensors=tuple(output_shapes(preset)),
             audio=make_tables(preset.audio, *graph.grid(graph.inputs[0])),
-            arena=_arena(preset, network),
+            arena=make_arena(preset, network),
             kernels=kernels,
         )
     except (IndexError, KeyError, TypeError, AttributeError, ValueError) as error:
@@ -63,7 +63,8 @@ def _probe(entry: dict[str, Any]) -> ProbePlan:
     return ProbePlan(str(entry["name"]), np.array(entry["weights"], np.int16), entry["bias"])
 
 
-def _arena(preset: Preset, network: NetworkPlan) -> Arena:
+def make_arena(preset: Preset, network: NetworkPlan) -> Arena:
+    """Where an instance of ``network`` keeps what."""
     audio, layers = preset.audio, network.layers
     channels, hidden = preset.network.channels, preset.network.hidden
     widest = max(layer.inputs for layer in layers)

@@ -6,8 +6,10 @@ dots turned into underscores.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+from dyncp.errors import UserError
 from dyncp.files import write_text
 from quantize.macs import Layout
 from targets.compiler.arena import STEPS
@@ -24,7 +26,8 @@ from targets.compiler.plan import (
     ResidualSide,
 )
 
-SOURCE, HEADER = "sluice_model.c", "sluice_model.h"
+DEFAULT_NAME = "sluice"
+SOURCE, HEADER = f"{DEFAULT_NAME}_model.c", f"{DEFAULT_NAME}_model.h"
 
 _NOTICE = "/* Compiled from a .tflite by `python -m targets compile`. Do not edit. */\n"
 _ARENA_FIELDS = (
@@ -36,31 +39,33 @@ _SITES = {
     "output": "SLUICE_SITE_OUTPUT",
     "hidden": "SLUICE_SITE_HIDDEN",
 }
-_LAYOUTS: dict[Layout, str] = {
-    "plain": "SLUICE_LAYOUT_PLAIN",
-    "rows": "SLUICE_LAYOUT_ROWS",
-    "quads": "SLUICE_LAYOUT_QUADS",
-    "tiles": "SLUICE_LAYOUT_TILES",
-    "folded": "SLUICE_LAYOUT_FOLDED",
-    "octets": "SLUICE_LAYOUT_OCTETS",
-    "offset_octets": "SLUICE_LAYOUT_OFFSET_OCTETS",
-    "lone_rows": "SLUICE_LAYOUT_LONE_ROWS",
-    "channels": "SLUICE_LAYOUT_CHANNELS",
-}
+LAYOUTS: tuple[Layout, ...] = (
+    "plain", "rows", "quads", "tiles", "folded", "octets", "offset_octets", "lone_rows", "channels"
+)  # fmt: skip
+"""In the order of the enumeration in ``firmware/kernels/layout.h``."""
 
 
-def write_c(plan: Plan, folder: str | Path) -> list[Path]:
-    """Write the two files into ``folder``; gives their paths, source first."""
-    source, header = Path(folder) / SOURCE, Path(folder) / HEADER
-    texts = {source: source_text(plan), header: header_text(plan)}
+def write_c(plan: Plan, folder: str | Path, name: str = DEFAULT_NAME) -> list[Path]:
+    """Write ``NAME_model.c`` and ``.h`` into ``folder``; gives their paths, source first.
+
+    The model is the object ``NAME_model``, its sizes are the macros ``NAME_HOP`` and so
+    on: models of different names link into one program. Raises :class:`UserError` for
+    a name that is not lower case, a C identifier.
+    """
+    if re.fullmatch("[a-z][a-z0-9_]*", name) is None:
+        raise UserError(
+            f"'{name}' cannot name a model in C: use a-z, 0-9 and _, and begin with a letter"
+        )
+    source, header = (Path(folder) / f"{name}_model.{suffix}" for suffix in "ch")
+    texts = {source: source_text(plan, name), header: header_text(plan, name)}
     for path, text in texts.items():
         write_text(path, text)
     return list(texts)
 
 
-def header_text(plan: Plan) -> str:
+def header_text(plan: Plan, name: str = DEFAULT_NAME) -> str:
     """The header that a host includes: the model and the sizes that it needs."""
-    network, audio = plan.network, plan.audio
+    network, audio, prefix = plan.network, plan.audio, name.upper()
     sizes = {
         "ARENA_BYTES": plan.arena.size,
         "SAMPLE_RATE": plan.sample_rate,
@@ -72,26 +77,26 @@ def header_text(plan: Plan) -> str:
         "TENSORS": len(plan.tensors),
         "PROBES": len(plan.probes),
     }
-    defines = "".join(f"#define SLUICE_{name} {value}\n" for name, value in sizes.items())
+    defines = "".join(f"#define {prefix}_{size} {value}\n" for size, value in sizes.items())
     return (
-        f"{_NOTICE}#ifndef SLUICE_MODEL_DATA_H\n#define SLUICE_MODEL_DATA_H\n\n"
+        f"{_NOTICE}#ifndef {prefix}_MODEL_DATA_H\n#define {prefix}_MODEL_DATA_H\n\n"
         '#include "sluice.h"\n\n'
-        f"#define SLUICE_PRESET {string(plan.preset)}\n"
-        f"#define SLUICE_MODEL_HASH {string(plan.model_hash)}\n{defines}\n"
+        f"#define {prefix}_PRESET {string(plan.preset)}\n"
+        f"#define {prefix}_MODEL_HASH {string(plan.model_hash)}\n{defines}\n"
         '#ifdef __cplusplus\nextern "C" {\n#endif\n\n'
-        "extern const sluice_model_t sluice_model;\n\n"
+        f"extern const sluice_model_t {name}_model;\n\n"
         "#ifdef __cplusplus\n}\n#endif\n#endif\n"
     )
 
 
-def source_text(plan: Plan) -> str:
+def source_text(plan: Plan, name: str = DEFAULT_NAME) -> str:
     """The network's constants and the structure that the runtime walks."""
     network = plan.network
     map_lines = "".join(f" * {line}\n" for line in plan.arena.map_lines())
     parts = [
         f"{_NOTICE}/*\n * Preset {in_comment(plan.preset)}, model {plan.model_hash}\n *\n"
         f" * The arena. Steps of a frame: {', '.join(STEPS)}.\n *\n{map_lines} */\n",
-        '#include "sluice_model.h"\n\n#include "runtime/model.h"\n',
+        f'#include "{name}_model.h"\n\n#include "runtime/model.h"\n',
         *(_constants(layer, layout_of(network, layer, plan.kernels)) for layer in network.layers),
         *_audio_arrays(plan.audio),
         array("int8_t", "sigmoid", integers(network.sigmoid), "LOGISTIC of -128 .. 127"),
@@ -100,8 +105,8 @@ def source_text(plan: Plan) -> str:
         + "};\n",
         *_probes(plan.probes),
         array("char *const", "layer_names", [string(layer.name) for layer in network.layers]),
-        array("char *const", "tensor_names", [string(name) for name in plan.tensors]),
-        f"const sluice_model_t sluice_model = {{\n{_model_fields(plan)}}};\n",
+        array("char *const", "tensor_names", [string(tensor) for tensor in plan.tensors]),
+        f"const sluice_model_t {name}_model = {{\n{_model_fields(plan, name.upper())}}};\n",
     ]
     return "\n".join(parts)
 
@@ -137,7 +142,7 @@ def _convolution(plan: Plan, layer: ConvolutionPlan) -> str:
         "input_zero_point": layer.input_zero_point,
         "output_zero_point": layer.output_zero_point,
         "lowest": layer.lowest,
-        "layout": _LAYOUTS[layout_of(plan.network, layer, plan.kernels)],
+        "layout": f"SLUICE_LAYOUT_{layout_of(plan.network, layer, plan.kernels).upper()}",
     }
     return f"{{\n{fields(values, ' ' * 12)}        }}"
 
@@ -182,14 +187,11 @@ def _block(plan: Plan, index: int, block: BlockPlan) -> str:
 
 
 def _audio_arrays(tables: AudioTables) -> list[str]:
-    turns = [f"{{{', '.join(integers(pair))}}}" for pair in tables.twiddles]
-    powers = [f"UINT64_C({value})" for value in tables.thresholds]
+    keys = [f"UINT32_C({value})" for value in tables.thresholds]
     return [
-        array("int32_t", "analysis_window", integers(tables.analysis_window), "Hann, Q31"),
-        array("int32_t", "synthesis_window", integers(tables.synthesis_window), "Q30"),
-        array("sluice_complex_t", "twiddles", turns, "exp(-2 pi i k / n_fft), Q31"),
-        array("uint16_t", "bit_reversal", integers(tables.bit_reversal)),
-        array("uint64_t", "feature_thresholds", powers, "powers where a feature steps up"),
+        array("int32_t", "sine", integers(tables.sine), "A quarter of a sine, Q31"),
+        array("int32_t", "overlap_gain", integers(tables.overlap_gain), "Q29"),
+        array("uint32_t", "feature_thresholds", keys, "keys of powers where a feature steps up"),
     ]
 
 
@@ -207,21 +209,21 @@ def _probes(probes: tuple[ProbePlan, ...]) -> list[str]:
     return [*weights, array("sluice_probe_t", "probes", entries)]
 
 
-def _model_fields(plan: Plan) -> str:
+def _model_fields(plan: Plan, prefix: str) -> str:
     network, tables = plan.network, plan.audio
     digest = [f"0x{byte:02x}" for byte in bytes.fromhex(plan.model_hash)]
     info = {
-        "preset": "SLUICE_PRESET",
+        "preset": f"{prefix}_PRESET",
         "hash": "{" + ", ".join(digest) + "}",
-        "sample_rate": "SLUICE_SAMPLE_RATE",
-        "hop": "SLUICE_HOP",
-        "bins": "SLUICE_BINS",
-        "blocks": "SLUICE_BLOCKS",
-        "gates": "SLUICE_GATES",
-        "layers": "SLUICE_LAYERS",
-        "tensors": "SLUICE_TENSORS",
-        "probes": "SLUICE_PROBES",
-        "arena_bytes": "SLUICE_ARENA_BYTES",
+        "sample_rate": f"{prefix}_SAMPLE_RATE",
+        "hop": f"{prefix}_HOP",
+        "bins": f"{prefix}_BINS",
+        "blocks": f"{prefix}_BLOCKS",
+        "gates": f"{prefix}_GATES",
+        "layers": f"{prefix}_LAYERS",
+        "tensors": f"{prefix}_TENSORS",
+        "probes": f"{prefix}_PROBES",
+        "arena_bytes": f"{prefix}_ARENA_BYTES",
         "dense_macs": sum(layer.macs for layer in network.layers),
     }
     audio = {
@@ -229,10 +231,8 @@ def _model_fields(plan: Plan) -> str:
         "bins": tables.bins,
         "fft_bits": tables.fft_bits,
         "fraction_bits": tables.fraction_bits,
-        "analysis_window": "analysis_window",
-        "synthesis_window": "synthesis_window",
-        "twiddles": "twiddles",
-        "bit_reversal": "bit_reversal",
+        "sine": "sine",
+        "overlap_gain": "overlap_gain",
         "thresholds": "feature_thresholds",
     }
     offsets = {name: plan.arena.offset(name) for name in _ARENA_FIELDS}

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from dyncp.errors import UserError
-from dyncp.preset import load_preset, parse_preset, preset_names
+from dyncp.network import GatedConvFSENet
+from dyncp.preset import Preset, load_preset, parse_preset, preset_names
 from tests.conftest import TINY, tiny_values
 
 
@@ -15,6 +17,37 @@ from tests.conftest import TINY, tiny_values
 def test_presets_that_ship_are_valid(name: str) -> None:
     preset = load_preset(name)
     assert parse_preset(name, preset.to_dict(), "round trip") == preset
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_presets_that_ship_build_and_run(name: str) -> None:
+    preset = load_preset(name)
+    network = GatedConvFSENet(preset).eval()
+    mask, logits = network(torch.rand(1, preset.audio.bins, 5))
+    assert mask.shape == (1, preset.audio.bins, 5)
+    assert [tuple(scores.shape) for scores in logits] == (
+        [(1, preset.gates, 5)] * preset.blocks if preset.gate else []
+    )
+
+
+def macs(preset: Preset, utilisation: float) -> float:
+    """Multiplications of a frame when that share of the output gates is open."""
+    network = GatedConvFSENet(preset)
+    dense = sum(p.numel() for p in network.parameters() if p.ndim == 4)
+    gated = sum(block.down.weight.numel() for block in network.blocks)
+    return dense - (1 - utilisation) * gated
+
+
+def test_the_narrow_static_preset_costs_what_paper_executes() -> None:
+    """Else comparing the two says nothing about choosing channels frame by frame."""
+    paper, narrow = load_preset("paper"), load_preset("static-narrow")
+    assert paper.gate
+    assert macs(narrow, 1.0) == pytest.approx(macs(paper, paper.gate.utilisation), rel=0.02)
+
+
+def test_presets_that_are_compared_are_trained_alike() -> None:
+    presets = [load_preset(name) for name in preset_names()]
+    assert {preset.training for preset in presets} == {load_preset("paper").training}
 
 
 def test_unknown_preset_lists_those_there_are() -> None:
@@ -27,6 +60,7 @@ def test_unknown_preset_lists_those_there_are() -> None:
     [
         ("gate", "site", "middle", r"\[gate\] site must be one of output, hidden"),
         ("gate", "group", 3, "group must be 1, 4 or 8"),
+        ("gate", "surrogate", "relu", r"\[gate\] surrogate must be one of sigmoid, triangle"),
         ("gate", "goup", 8, "unknown key 'goup'"),
         ("gate", "utilisation", True, r"utilisation must be a number"),
         ("network", "channels", "128", "channels must be an integer"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+import dyncp.__main__ as command
 from dyncp.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from dyncp.errors import UserError
 from dyncp.network import GatedConvFSENet
+from dyncp.probes import fit_vad, scores
 from dyncp.train import Trainer
 from tests.conftest import tiny_preset
 
@@ -66,6 +69,36 @@ def test_a_checkpoint_of_another_network_is_refused_by_the_setting(tmp_path: Pat
     save_checkpoint(path, Checkpoint(tiny_preset(), GatedConvFSENet(tiny_preset())))
     with pytest.raises(UserError, match=r"\[gate\] group = 1, preset .* has 4.*make train"):
         load_checkpoint(path, expect=tiny_preset(group=4))
+
+
+@pytest.mark.parametrize("gated", [True, False])
+def test_the_train_command_writes_a_checkpoint_and_how_it_came_to_be(
+    gated: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preset = tiny_preset() if gated else tiny_preset(site=None)
+    monkeypatch.setattr(command, "load_preset", lambda name: preset)
+    monkeypatch.setattr(command, "_PROBE_MINUTES", 0.5)
+    out = tmp_path / "tiny.pt"
+    arguments = ["--preset", "tiny", "--folder", str(tmp_path / "run"), "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["dyncp", "train", "--threads", "1", *arguments])
+    assert command.main() == 0
+    checkpoint = load_checkpoint(out, expect=preset)
+    record = json.loads(out.with_suffix(".json").read_text())
+    assert record == checkpoint.record
+    assert record["settings"] == preset.to_dict()
+    assert record.get("probe_minutes") == (0.5 if gated else None)
+    assert [probe["name"] for probe in checkpoint.probes] == (["vad"] if gated else [])
+
+
+def test_gates_that_never_move_give_a_probe_of_the_commoner_answer() -> None:
+    """As after a very short training, which must not end in a traceback."""
+    gates = np.ones((100, 8), bool)
+    for active in (np.arange(100) < 70, np.ones(100, bool), np.zeros(100, bool)):
+        probe = fit_vad(gates, active)
+        assert (scores(probe, gates) > 0).all() == (active.mean() > 0.5)
+        assert np.isfinite(probe["bias"])
+    moving = np.random.default_rng(1).random((100, 8)) < 0.5
+    assert (scores(fit_vad(moving, np.zeros(100, bool)), moving) < 0).all()
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04 and then nothing"])

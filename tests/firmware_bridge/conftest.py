@@ -16,10 +16,11 @@ from dyncp.audio import load_wav, to_pcm
 from dyncp.preset import Preset, load_preset
 from firmware_bridge.emulator import EmulatorTransport
 from firmware_bridge.session import Board
-from targets.board import load_board
+from targets.board import board_names, load_board
 from tests.firmware_bridge.fake_board import FakeBoard, build_library
 
 BOARD = "mps2-an386"
+EMULATED_BOARDS = [name for name in board_names() if load_board(name).emulator]
 COMMAND_SECONDS = 900
 """Generous: a busy machine converts the network in minutes."""
 

@@ -12,7 +12,7 @@ from firmware_bridge.emulator import EmulatorTransport
 from firmware_bridge.errors import LinkError
 from firmware_bridge.session import Board
 from targets.board import Emulator, load_board
-from tests.firmware_bridge.conftest import BOARD, Built
+from tests.firmware_bridge.conftest import BOARD, EMULATED_BOARDS, Built, run
 
 
 def runs(pid: int) -> bool:
@@ -74,3 +74,12 @@ def test_a_missing_emulator_names_its_package(
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UserError, match=r"qemu-system-arm is not installed; run: .*apt-get"):
         EmulatorTransport(load_board(BOARD), built.firmware)
+
+
+def test_every_emulated_board_is_listed() -> None:
+    """Who has read no manual finds out what BOARD= may be."""
+    result = run("firmware_bridge", "boards")
+    assert result.returncode == 0, result.stderr
+    listed = [line.split()[:2] for line in result.stdout.splitlines()]
+    for name in EMULATED_BOARDS:
+        assert [name, "emulated"] in listed

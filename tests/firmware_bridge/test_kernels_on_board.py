@@ -1,4 +1,4 @@
-"""The kernels of the emulated cores against the integer model, for every way of gating."""
+"""Every emulated core against the integer model and the host, for every way of gating."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from dyncp.preset import Preset
 from firmware_bridge.emulator import EmulatorTransport
 from firmware_bridge.session import Board
 from quantize.macs import executed_work
+from targets.board import Board as Target
 from targets.board import load_board
 from targets.firmware_build import build_firmware
 from tests.conftest import tiny_preset
-from tests.firmware_bridge.conftest import BOARD
-from tests.targets.built import Built, build
+from tests.firmware_bridge.conftest import EMULATED_BOARDS
+from tests.targets.built import Built, build, noisy_pcm
 
-BOARDS = {BOARD: "quads", "mps3-an547": "octets"}
-"""A board for every form of the kernels, and a layout that it must not do without."""
+NEEDED = {"dsp": "quads", "helium": "octets"}
+"""For every form of the kernels a layout that no network does without."""
 
 USUAL = 16, 32
 SETTINGS: list[Any] = [
@@ -40,6 +41,7 @@ SETTINGS: list[Any] = [
 """Gating, and channels and hidden channels: few kernels' blocks are filled by the odd ones."""
 
 FRAMES = 60
+HOPS = 40
 
 
 def _preset(settings: tuple[Any, tuple[int, int]]) -> Preset:
@@ -55,14 +57,17 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return build(preset, tmp_path_factory.mktemp("board") / preset.name)
 
 
-@pytest.mark.parametrize("name", BOARDS)
+@pytest.fixture(params=EMULATED_BOARDS)
+def target(request: pytest.FixtureRequest) -> Target:
+    return load_board(request.param)
+
+
 def test_every_tensor_and_counter_is_that_of_the_integer_model(
-    built: Built, name: str, tmp_path: Path
+    built: Built, target: Target, tmp_path: Path
 ) -> None:
-    board = load_board(name)
-    firmware = build_firmware(built.tflite, board, tmp_path)
-    assert BOARDS[name] in firmware.layouts.values()
-    with Board(EmulatorTransport(board, tmp_path / "firmware.elf")) as session:
+    firmware = build_firmware(built.tflite, target, tmp_path)
+    assert NEEDED[target.core.kernels] in firmware.layouts.values()
+    with Board(EmulatorTransport(target, tmp_path / "firmware.elf")) as session:
         for index, frame in enumerate(built.frames[:FRAMES]):
             result = session.process_frame(frame)
             for tensor, values in session.tensors().items():
@@ -74,3 +79,16 @@ def test_every_tensor_and_counter_is_that_of_the_integer_model(
             for layer in session.layers():
                 counted = layer.executed_macs, layer.weight_bytes
                 assert counted == (work[layer.name].macs, work[layer.name].weight_bytes), layer
+
+
+def test_audio_comes_back_as_from_the_host(built: Built, target: Target, tmp_path: Path) -> None:
+    """The spectrum, the mask and the overlap-add of a core, too, byte for byte."""
+    build_firmware(built.tflite, target, tmp_path)
+    library = built.library()
+    with Board(EmulatorTransport(target, tmp_path / "firmware.elf")) as session:
+        for index, pcm in enumerate(noisy_pcm(built.preset, HOPS)):
+            result = session.process_hop(pcm)
+            expected = library.process_hop(pcm)
+            np.testing.assert_array_equal(result.pcm, expected, err_msg=f"hop {index}")
+            assert result.counters.executed_macs == library.counters().executed_macs
+            assert list(result.probes) == list(library.probes().values())

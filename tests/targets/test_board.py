@@ -12,6 +12,8 @@ from targets.board import BOARD_FOLDER, board_names, load_board, uart_drivers
 
 SHIPPED = (BOARD_FOLDER / "mps2-an386.toml").read_text(encoding="utf-8")
 
+CONSTANTS = "[memory]\nconstants = {{ {} }}"
+
 # What is replaced in the shipped board, by what, and what the error says of it.
 MISTAKES = {
     "missing text": ('title = "Arm MPS2 AN386, emulated (Cortex-M4F)"', "",
@@ -40,7 +42,7 @@ MISTAKES = {
     "unknown float ABI": ('"hard"', '"fast"',
                           "'core.float_abi' must be one of soft, softfp, hard, not 'fast'"),
     "unknown kernels": ('kernels = "dsp"', 'kernels = "neon"',
-                        "'core.kernels' must be one of portable, dsp, not 'neon'"),
+                        "'core.kernels' must be one of portable, dsp, helium, not 'neon'"),
     "unknown counter": ('counts = "instructions"', 'counts = "seconds"',
                         "'clock.counts' must be one of instructions, cycles, not 'seconds'"),
     "list for a choice": ('counts = "instructions"', "counts = [1]",
@@ -56,6 +58,22 @@ MISTAKES = {
                        "'memory.ram' ends beyond the 32-bit address space"),
     "overlap": ("origin = 0x2000_0000", "origin = 0x0030_0000",
                 "'memory.flash' and 'memory.ram' overlap"),
+    "no place for vectors": ("origin = 0x0000_0000", "origin = 0x0010_0400",
+                             "'memory.flash.origin' must be a multiple of 2048"),
+    "constants in flash": ("[memory]", CONSTANTS.format("origin = 0x003F_FFF0, bytes = 32"),
+                           "'memory.flash' and 'memory.constants' overlap"),
+    "constants in RAM": ("[memory]", CONSTANTS.format("origin = 0x1FFF_FFF0, bytes = 32"),
+                         "'memory.constants' and 'memory.ram' overlap"),
+    "odd constants": ("[memory]", CONSTANTS.format("origin = 0x1000_0008, bytes = 32"),
+                      "'memory.constants.origin' must be a multiple of 16"),
+    "no constants": ("[memory]", CONSTANTS.format("origin = 0x1000_0000, bytes = 0"),
+                     "'memory.constants.bytes' must be positive"),
+    "constants without a place": ("[memory]", CONSTANTS.format("bytes = 32"),
+                                  "key 'memory.constants.origin' is missing"),
+    "UART in constants": ("[memory]", CONSTANTS.format("origin = 0x4000_0000, bytes = 0x8000"),
+                          "'uart.base' lies inside 'memory.constants'"),
+    "spare memory in use": ("origin = 0x2100_0000", "origin = 0x2000_0000",
+                            "'memory.ram' and 'emulator.spare' overlap"),
     "UART in memory": ("base = 0x4000_4000", "base = 0x2000_0000",
                        "'uart.base' lies inside 'memory.ram'"),
     "odd UART": ("base = 0x4000_4000", "base = 0x4000_4002",
@@ -75,6 +93,8 @@ MISTAKES = {
                         "'clock.counts' must be \"instructions\" with an [emulator]"),
     "slow emulator": ("icount_shift = 7", "icount_shift = 11",
                       "'emulator.icount_shift' must lie in 0..10"),
+    "fast emulator": ("icount_shift = 7", "icount_shift = 6",
+                      "'emulator.icount_shift' is too small: 'clock.tick_hz' must give"),
     "text for USB ids": ("[emulator]", '[usb]\nids = "0483:374b"\n[emulator]',
                          "'usb.ids' must be a list of strings, not '0483:374b'"),
     "no USB ids": ("[emulator]", "[usb]\nids = []\n[emulator]",
@@ -98,15 +118,20 @@ def test_a_mistake_is_named_by_file_and_key(mistake: str, tmp_path: Path) -> Non
     assert "\n" not in str(caught.value)
 
 
-def test_the_shipped_boards_load() -> None:
-    assert "mps2-an386" in board_names()
-    for name in board_names():
-        board = load_board(name)
-        assert board.name == name
-        assert board.uart.driver in uart_drivers()
+@pytest.mark.parametrize("name", board_names())
+def test_the_shipped_boards_load(name: str) -> None:
+    board = load_board(name)
+    assert board.name == name
+    assert board.uart.driver in uart_drivers()
 
 
-def test_the_shipped_emulated_board_is_the_machine_that_qemu_has() -> None:
+def test_there_is_an_emulated_board_of_every_core_that_we_write_kernels_for() -> None:
+    boards = [load_board(name) for name in board_names()]
+    found = {board.core.cpu for board in boards if board.emulator}
+    assert found >= {"cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55"}
+
+
+def test_the_default_board_is_the_machine_that_qemu_has() -> None:
     board = load_board("mps2-an386")
     assert board.core.flags == (
         "-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard", "-mthumb",
@@ -116,6 +141,15 @@ def test_the_shipped_emulated_board_is_the_machine_that_qemu_has() -> None:
     assert (board.uart.base, board.clock.tick_hz) == (0x40004000, 25_000_000)
     assert board.emulator is not None and board.emulator.icount_shift == 7
     assert board.usb is None
+
+
+def test_constants_have_a_region_of_their_own_or_none() -> None:
+    """The M55's machine has little memory that it can start from."""
+    apart, together = load_board("mps3-an547").memory, load_board("mps2-an386").memory
+    assert list(apart.regions) == ["flash", "constants", "ram"]
+    assert apart.constants is not None and apart.constants.bytes > apart.flash.bytes
+    assert together.constants is None
+    assert together.regions == {"flash": together.flash, "ram": together.ram}
 
 
 def test_a_board_without_emulator_counts_cycles(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from targets.toolchain import run_tool
 from tests.targets.built import Built, edited
 
 BOARD = load_board("mps2-an386")
+APART = load_board("mps3-an547")
+"""Its constants lie in a memory of their own."""
 
 
 def image_of(folder: Path) -> bytes:
@@ -39,24 +41,54 @@ def built_folder(hidden: Built, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return folder
 
 
-def test_the_figures_are_those_of_the_image(hidden: Built, built_folder: Path) -> None:
+@pytest.mark.parametrize("board", [BOARD, APART], ids=lambda board: board.name)
+def test_the_figures_are_those_of_the_image(board: Board, hidden: Built, tmp_path: Path) -> None:
     """The report quotes them as what the model costs."""
-    firmware = read_firmware(built_folder / "firmware.elf")
-    sizes = sizes_of(built_folder / "firmware.elf")
-    assert (firmware.board, firmware.preset) == ("mps2-an386", hidden.preset.name)
+    built = build_firmware(hidden.tflite, board, tmp_path)
+    firmware = read_firmware(tmp_path / "firmware.elf")
+    sizes = sizes_of(tmp_path / "firmware.elf")
+    assert firmware == built
+    assert (firmware.board, firmware.preset) == (board.name, hidden.preset.name)
     assert firmware.model_hash == hidden.model.model_hash
     constants = sizes[".text"] + sizes[".rodata"] + sizes.get(".ARM.exidx", 0)
     assert firmware.flash_bytes == constants + sizes.get(".data", 0)
-    assert firmware.flash_bytes == len(image_of(built_folder))
+    assert firmware.flash_bytes == sum(loaded(tmp_path / "firmware.elf").values())
     assert firmware.ram_bytes == sizes.get(".data", 0) + sizes[".bss"]
-    assert firmware.stack_bytes == sizes[".stack"] == BOARD.memory.stack_bytes
+    assert firmware.stack_bytes == sizes[".stack"] == board.memory.stack_bytes
     assert firmware.ram_bytes > hidden.plan.arena.size
-    assert "-mcpu=cortex-m4" in firmware.flags and "arm-none-eabi-gcc" in firmware.compiler
+    assert f"-mcpu={board.core.cpu}" in firmware.flags
+    assert "arm-none-eabi-gcc" in firmware.compiler
+
+
+def test_constants_go_where_the_board_has_room_for_them(hidden: Built, tmp_path: Path) -> None:
+    """The M55's machine starts from 512 KB; the weights of a network are more."""
+    firmware = build_firmware(hidden.tflite, APART, tmp_path)
+    memory = APART.memory
+    assert memory.constants is not None
+    there = {"flash": 0, "constants": 0}
+    for address, size in loaded(tmp_path / "firmware.elf").items():
+        for name in there:
+            region = memory.regions[name]
+            there[name] += size if region.origin <= address < region.end else 0
+    assert there["constants"] == firmware.sections[".rodata"] > 0
+    assert sum(there.values()) == firmware.flash_bytes
+
+
+def loaded(elf: Path) -> dict[int, int]:
+    """The bytes that a debugger or an emulator loads, by the address they go to."""
+    segments = [
+        line.split()
+        for line in run_tool("arm-none-eabi-readelf", ["-lW", elf]).splitlines()
+        if line.split()[:1] == ["LOAD"]
+    ]
+    return {int(words[3], 16): int(words[4], 16) for words in segments if int(words[4], 16)}
 
 
 def test_everything_that_belongs_to_a_build_lies_beside_it(built_folder: Path) -> None:
     found = {path.relative_to(built_folder).as_posix() for path in built_folder.rglob("*.*")}
-    sources = ("board_config.h", "build_id.h", "sluice_model.c", "sluice_model.h")
+    sources = (
+        "board_config.h", "build_id.h", "memory.ld", "sluice_model.c", "sluice_model.h",
+    )  # fmt: skip
     expected = {"firmware.elf", "firmware.map", "firmware.json", *(f"source/{n}" for n in sources)}
     assert found - {"firmware.bin"} == expected
     assert "sluice_model" in (built_folder / "firmware.map").read_text()
@@ -111,12 +143,26 @@ def test_another_board_makes_another_build(
     assert build_firmware(static.tflite, board, tmp_path / "b").preset == static.preset.name
 
 
-@pytest.mark.parametrize(("memory", "name"), [("flash", "memory.flash"), ("ram", "memory.ram")])
+def test_another_map_of_memory_makes_another_build(static: Built, tmp_path: Path) -> None:
+    """The code is another: its addresses are."""
+    ram = replace(BOARD.memory.ram, origin=BOARD.memory.ram.origin + 0x1000)
+    moved = replace(BOARD, memory=replace(BOARD.memory, ram=ram))
+    first = build_firmware(static.tflite, BOARD, tmp_path / "a")
+    assert build_firmware(static.tflite, moved, tmp_path / "b").build_id != first.build_id
+
+
+@pytest.mark.parametrize(
+    ("board", "memory"),
+    [(BOARD, "flash"), (BOARD, "ram"), (APART, "flash"), (APART, "constants"), (APART, "ram")],
+    ids=lambda value: value if isinstance(value, str) else value.name,
+)
 def test_an_image_that_does_not_fit_names_the_memory(
-    memory: str, name: str, static: Built, tmp_path: Path
+    board: Board, memory: str, static: Built, tmp_path: Path
 ) -> None:
-    board = with_memory(BOARD, memory, 8192)
-    message = f"does not fit board 'mps2-an386': {name} has 8192 bytes, [0-9]+ too few; choose"
+    board = with_memory(board, memory, 4608)
+    message = (
+        f"does not fit board '{board.name}': memory.{memory} has 4608 bytes, [0-9]+ too few; choose"
+    )
     with pytest.raises(UserError, match=message) as caught:
         build_firmware(static.tflite, board, tmp_path)
     assert "\n" not in str(caught.value)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from ctypes import POINTER, c_int8, c_int16, c_int32, c_uint8, c_uint16, c_uint32, c_uint64
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +24,18 @@ from quantize.arithmetic import (
     multiply_by_quantized_multiplier,
     requantise,
 )
+from quantize.macs import STORAGE
+from targets.compiler.audio_tables import power_key
 from targets.sources import C_FLAGS, FIRMWARE_FOLDER, runtime_sources
 from targets.toolchain import run_tool
 
 SEEDS = st.integers(0, 2**32 - 1)
 TYPES = {np.dtype(np.int8): c_int8, np.dtype(np.int16): c_int16, np.dtype(np.int32): c_int32,
          np.dtype(np.uint8): c_uint8, np.dtype(np.uint16): c_uint16,
-         np.dtype(np.uint64): c_uint64}  # fmt: skip
+         np.dtype(np.uint32): c_uint32}  # fmt: skip
 
 
 PLAIN = 0
-
-
-class Channel(ctypes.Structure):
-    _fields_ = [(name, c_int32) for name in ("bias", "multiplier", "shift")]
 
 
 class OpenChannels(ctypes.Structure):
@@ -46,7 +45,7 @@ class OpenChannels(ctypes.Structure):
 class Pointwise(ctypes.Structure):
     _fields_ = [
         ("weights", POINTER(c_int8)),
-        ("channels", POINTER(Channel)),
+        ("constants", POINTER(c_int32)),
         ("inputs", c_uint16),
         ("outputs", c_uint16),
         ("input_zero_point", c_int16),
@@ -59,7 +58,7 @@ class Pointwise(ctypes.Structure):
 class Depthwise(ctypes.Structure):
     _fields_ = [
         ("weights", POINTER(c_int8)),
-        ("channels", POINTER(Channel)),
+        ("constants", POINTER(c_int32)),
         ("count", c_uint16),
         ("input_zero_point", c_int16),
         ("output_zero_point", c_int16),
@@ -74,11 +73,9 @@ class AudioTables(ctypes.Structure):
         ("bins", c_uint16),
         ("fft_bits", c_uint8),
         ("fraction_bits", c_uint8),
-        ("analysis_window", POINTER(c_int32)),
-        ("synthesis_window", POINTER(c_int32)),
-        ("twiddles", POINTER(c_int32)),
-        ("bit_reversal", POINTER(c_uint16)),
-        ("thresholds", POINTER(c_uint64)),
+        ("sine", POINTER(c_int32)),
+        ("overlap_gain", POINTER(c_int32)),
+        ("thresholds", POINTER(c_uint32)),
     ]
 
 
@@ -111,8 +108,8 @@ def channels_of(
     bias = rng.integers(-(2**16), 2**16, count)
     multiplier = rng.integers(2**30, 2**31, count)
     shift = rng.integers(-16, 2, count)
-    rows = zip(bias.tolist(), multiplier.tolist(), shift.tolist(), strict=True)
-    return (Channel * count)(*rows), bias, multiplier, shift
+    constants = np.stack([bias, multiplier, shift], axis=1).astype(np.int32)
+    return at(constants), bias, multiplier, shift
 
 
 def some_open(rng: np.random.Generator, channels: int) -> NDArray[np.uint16] | None:
@@ -126,6 +123,14 @@ def as_c(channels: NDArray[np.uint16] | None) -> Any:
     if channels is None:
         return None
     return ctypes.byref(OpenChannels(at(channels), len(channels), 1))
+
+
+def test_the_firmware_stores_layers_as_the_host_counts_them(kernels: Any) -> None:
+    """The order of the layouts in C is theirs here."""
+    for index, layout in enumerate(STORAGE):
+        found = np.zeros(4, np.uint8)
+        kernels.storage_of(c_uint32(index), at(found))
+        assert tuple(found) == astuple(STORAGE[layout]), layout
 
 
 @given(SEEDS)
@@ -161,14 +166,18 @@ def test_a_pointwise_layer_of_any_size_with_anything_closed(
     zero_point = int(rng.integers(-128, 128))
     lowest = int(rng.choice([INT8_MIN, zero_point]))
     open_outputs, open_inputs = some_open(rng, outputs), some_open(rng, inputs)
-    x = rng.integers(-255, 256, inputs).astype(np.int16)
+    x = rng.integers(-128, 128, inputs).astype(np.int8)
+    input_zero = int(rng.integers(-128, 128))
+    true = x.astype(np.int64) - input_zero
     if open_inputs is not None:
-        x[np.setdiff1d(np.arange(inputs), open_inputs)] = 0
-    layer = Pointwise(at(weights), constants, inputs, outputs, 0, zero_point, lowest, PLAIN)
+        true[np.setdiff1d(np.arange(inputs), open_inputs)] = 0
+    scratch = np.full(inputs, 12345, np.int16)
+    layer = Pointwise(at(weights), constants, inputs, outputs, input_zero, zero_point, lowest,
+                      PLAIN)  # fmt: skip
     y = np.full(outputs, 77, np.int8)
-    kernels.sluice_pointwise(ctypes.byref(layer), at(x), as_c(open_outputs), as_c(open_inputs),
-                             at(y))  # fmt: skip
-    sums = weights.astype(np.int64) @ x.astype(np.int64) + bias
+    kernels.sluice_pointwise(ctypes.byref(layer), at(x), at(scratch), as_c(open_outputs),
+                             as_c(open_inputs), at(y))  # fmt: skip
+    sums = weights.astype(np.int64) @ true + bias
     expected = requantise(sums, multiplier, shift, zero_point, lowest)
     if open_outputs is not None:
         expected[np.setdiff1d(np.arange(outputs), open_outputs)] = 77  # left as it was
@@ -257,18 +266,30 @@ def test_a_gate_is_open_above_its_zero_point_only(
 def test_a_feature_is_the_number_of_steps_at_or_below_its_power(
     kernels: Any, seed: int, bins: int
 ) -> None:
-    """At a step, between steps, where steps coincide, and beyond what 64 bits can reach."""
+    """At a step, between steps, where steps coincide, and beyond what any power can reach."""
     rng = np.random.default_rng(seed)
-    roots = np.sort(rng.integers(0, 60, 255)).astype(np.uint64)
+    roots = np.sort(rng.integers(0, 60, 255))
     roots[-int(rng.integers(1, 60)) :] = 2**29
-    thresholds = roots**2
-    thresholds[-int(rng.integers(1, 9)) :] = 2**64 - 1
+    keys = np.array([power_key(int(root) ** 2) for root in roots], np.uint32)
+    keys[-int(rng.integers(1, 9)) :] = 2**32 - 1
     spectrum = np.zeros((bins, 2), np.int32)
     spectrum[:, 0] = rng.integers(-61, 62, bins)
     spectrum[:, 1] = rng.integers(-5, 6, bins) * rng.integers(0, 2, bins)
     spectrum[0] = rng.choice([0, 2**29]), 0
-    tables = AudioTables(bins=bins, thresholds=at(thresholds))
+    tables = AudioTables(bins=bins, thresholds=at(keys))
     features = np.zeros(bins, np.int8)
     kernels.sluice_quantise_features(ctypes.byref(tables), at(spectrum), at(features))
-    power = (spectrum.astype(np.int64) ** 2).sum(axis=1).astype(np.uint64)
-    assert np.array_equal(features, np.searchsorted(thresholds, power, side="right") - 128)
+    power = (spectrum.astype(np.int64) ** 2).sum(axis=1)
+    reached = [power_key(int(value)) for value in power]
+    assert np.array_equal(features, np.searchsorted(keys, reached, side="right") - 128)
+
+
+@given(st.integers(0, 2**60), st.integers(0, 2**30))
+def test_keys_compare_as_their_powers(kernels: Any, power: int, more: int) -> None:
+    """On the device and in the compiler alike, and to 1 part in 2^26."""
+    kernels.sluice_power_key.restype = c_uint32
+    first, second = (kernels.sluice_power_key(c_uint64(p)) for p in (power, power + more))
+    assert (first, second) == (power_key(power), power_key(power + more))
+    assert first <= second
+    if more << 26 > power:
+        assert first < second

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -26,7 +27,10 @@ BUILDS: dict[str, tuple[str, Kernels, list[str]]] = {
     # Without floating point in hardware any float shows as a call to a library.
     "m3": ("arm-none-eabi-gcc", "portable", ["-mcpu=cortex-m3", "-mthumb", "-mfloat-abi=soft"]),
     "m4": ("arm-none-eabi-gcc", "dsp", ["-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=soft"]),
+    "m55": ("arm-none-eabi-gcc", "helium", ["-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard"]),
 }
+"""A core and its compiler for each form of the kernels: a new form is a new line."""
+
 ALLOWED = {"memcpy", "memset"}
 WRITABLE = set("bBdDCsSgG")
 PUBLIC = ("sluice.h", "sluice_model.h")
@@ -52,6 +56,10 @@ def symbols(
         lines = [line.split() for line in run_tool("nm", [output]).splitlines()]
         found[str(source.name)] = [(words[-2], words[-1]) for words in lines]
     return found
+
+
+def test_every_form_of_the_kernels_is_looked_at() -> None:
+    assert {kernels for _, kernels, _ in BUILDS.values()} == set(get_args(Kernels))
 
 
 def test_no_file_keeps_writable_state(symbols: dict[str, list[tuple[str, str]]]) -> None:

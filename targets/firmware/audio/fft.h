@@ -4,18 +4,16 @@
 
 #include "tables.h"
 
-/* All four work on z[0 .. n_fft / 2 - 1]; a spectrum has one more entry. No
- * bin of a frame exceeds 2^29 in magnitude, which fraction_bits ensures, so
- * sums of two stay in range before they are halved. */
+/* All three work on z[0 .. n_fft / 2 - 1]; a spectrum has one more entry. */
 
-/* The FFT of n_fft / 2 points, unscaled. Input in bit-reversed order. */
+/* The FFT of n_fft / 2 points divided by their number, decimated in time, halving
+ * with rounding at each stage: what a stage loses, the later ones halve too. Input
+ * in bit-reversed order, |re|, |im| <= 2^29: no magnitude grows on the way. */
 void sluice_fft(const sluice_audio_tables_t *tables, sluice_complex_t *z);
 
-/* The same divided by the number of points, halving with rounding at each stage. */
-void sluice_fft_scaled(const sluice_audio_tables_t *tables, sluice_complex_t *z);
-
 /* From Z, the FFT of even + i * odd samples, to the n_fft / 2 + 1 bins of the
- * real frame, in place. */
+ * real frame, in place. No bin exceeds 2^29, which fraction_bits ensures, so that
+ * sums of two stay in range before they are halved. */
 void sluice_split_real(const sluice_audio_tables_t *tables, sluice_complex_t *z);
 
 /* The way back. The result has its parts swapped (im + i * re), so that the

@@ -18,7 +18,7 @@ void sluice_apply_mask(const sluice_audio_tables_t *tables, const int8_t *mask,
 static void to_bit_reversed_order(const sluice_audio_tables_t *tables, sluice_complex_t *z)
 {
     for (uint32_t i = 0; i < tables->n_fft / 2u; i++) {
-        const uint32_t j = tables->bit_reversal[i];
+        const uint32_t j = sluice_reversed(i, tables->fft_bits);
         if (i < j) {
             const sluice_complex_t swapped = z[i];
             z[i] = z[j];
@@ -27,39 +27,40 @@ static void to_bit_reversed_order(const sluice_audio_tables_t *tables, sluice_co
     }
 }
 
-/* |sample| is at most the mean of |X| over the bins, below 2^27: doubling it fits. */
-static inline int32_t windowed(int32_t sample, int32_t w_q30)
+/* A sample under the window, in quarters of a spectrum unit. |sample| is at most the
+ * mean of |X| over the bins, below 2^27, so four of it fit, and two halves of it. */
+static inline int32_t windowed(int32_t sample, int32_t w)
 {
-    return sluice_multiply_q31(sample * 2, w_q30);
+    return sluice_multiply_q31(sample * 4, w);
 }
 
-static inline int16_t to_pcm(int32_t sample, uint32_t fraction_bits)
+/* One sample of the frame that is complete now, w its window; the next one waits. */
+static inline int16_t overlapped(int32_t now, int32_t later, int32_t w, int32_t gain,
+                                 uint32_t fraction_bits, int32_t *tail)
 {
     const int32_t half = (INT32_C(1) << fraction_bits) >> 1;
-    const int32_t rounded = (sample + half) >> fraction_bits;
-    if (rounded > INT16_MAX) {
-        return INT16_MAX;
-    }
-    if (rounded < INT16_MIN) {
-        return INT16_MIN;
-    }
-    return (int16_t)rounded;
+    const int32_t sample = sluice_multiply_q31(*tail + windowed(now, w), gain);
+    *tail = windowed(later, sluice_one_minus(w));
+    return sluice_saturate_16((sample + half) >> fraction_bits);
 }
 
 void sluice_synthesise(const sluice_audio_tables_t *tables, sluice_complex_t *spectrum,
                        int32_t *tail, int16_t *pcm)
 {
-    const uint32_t hop = tables->n_fft / 2u;
-    const int32_t *w = tables->synthesis_window;
+    const uint32_t hop = tables->n_fft / 2u, fraction_bits = tables->fraction_bits;
     sluice_merge_real_swapped(tables, spectrum);
     to_bit_reversed_order(tables, spectrum);
-    sluice_fft_scaled(tables, spectrum);
-    for (uint32_t n = 0; n < hop; n += 2) {
-        /* Parts are still swapped: even samples in im, odd ones in re. */
-        const sluice_complex_t now = spectrum[n / 2], later = spectrum[(hop + n) / 2];
-        pcm[n] = to_pcm(tail[n] + windowed(now.im, w[n]), tables->fraction_bits);
-        pcm[n + 1] = to_pcm(tail[n + 1] + windowed(now.re, w[n + 1]), tables->fraction_bits);
-        tail[n] = windowed(later.im, w[hop - n]);
-        tail[n + 1] = windowed(later.re, w[hop - n - 1]);
+    sluice_fft(tables, spectrum);
+    /* Sample n is a part of entry n / 2. Parts are still swapped: even samples are
+     * second. Samples n and hop - n have one window and one gain between them. */
+    const int32_t *now = (const int32_t *)(const void *)spectrum, *later = now + hop;
+    for (uint32_t n = 0; n <= hop / 2; n++) {
+        const uint32_t m = hop - n;
+        const int32_t w = sluice_hann(tables, n), gain = tables->overlap_gain[n];
+        pcm[n] = overlapped(now[n ^ 1u], later[n ^ 1u], w, gain, fraction_bits, &tail[n]);
+        if (n > 0 && n < m) {
+            pcm[m] = overlapped(now[m ^ 1u], later[m ^ 1u], sluice_one_minus(w), gain,
+                                fraction_bits, &tail[m]);
+        }
     }
 }

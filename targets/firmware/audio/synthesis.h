@@ -12,9 +12,10 @@ void sluice_apply_mask(const sluice_audio_tables_t *tables, const int8_t *mask,
 /* Inverse FFT, synthesis window, overlap-add: gives the hop that is complete
  * now, one hop behind the input, saturated to int16.
  *
- * The window is w[n] / (w[n]^2 + w[n + hop]^2): least squares for analysis with
- * w, what torch.istft does in the steady state. tail: the n_fft / 2 samples
- * that wait for the next frame, in spectrum units. spectrum is destroyed. */
+ * Frames are overlapped under the analysis window w and divided by w[n]^2 +
+ * w[n + hop]^2: least squares, what torch.istft does in the steady state. tail:
+ * the n_fft / 2 samples that wait for the next frame, in quarters of a spectrum
+ * unit. spectrum is destroyed. */
 void sluice_synthesise(const sluice_audio_tables_t *tables, sluice_complex_t *spectrum,
                        int32_t *tail, int16_t *pcm);
 

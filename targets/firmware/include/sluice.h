@@ -2,7 +2,17 @@
  *
  * One instance enhances one channel of 16-bit PCM, hop by hop, in static
  * memory: no malloc, no libm, no globals. Tensors, layers and probes are those
- * of docs/contracts.md. Errors are negative; 0 and above is success.
+ * of docs/contracts.md; docs/c-library.md says how to build and use this.
+ *
+ * Errors are negative; 0 and above is success. A call that fails changes nothing,
+ * but for sluice_init(), which then leaves the instance not initialised.
+ *
+ * Threads and interrupts: nothing is shared between instances, so different ones
+ * may run at the same time, also of one model. Calls on one instance must not
+ * overlap: what reads (sluice_tensor() and the rest that take a const instance) may
+ * run with other readers, not with sluice_process_*(), sluice_reset() or
+ * sluice_init(). No call blocks, locks or waits, so all may be made from an
+ * interrupt handler whose stack has room (docs/c-library.md has the figure).
  */
 #ifndef SLUICE_H
 #define SLUICE_H
@@ -26,45 +36,47 @@ typedef struct sluice_model sluice_model_t;
 
 /* What a model is, for hosts that want to size buffers or check identity. */
 typedef struct {
-    const char *preset;
-    uint8_t hash[32]; /* sha256 of the quantised model's integers */
+    const char *preset;   /* UTF-8, lives as long as the model */
+    uint8_t hash[32];     /* sha256 of the quantised model's integers */
     uint32_t sample_rate; /* Hz */
     uint16_t hop;         /* samples a hop; output lags input by one hop */
     uint16_t bins;        /* features a frame */
     uint16_t blocks;
-    uint16_t gates;   /* gates a block; 0 in a static network */
-    uint16_t layers;  /* entries of sluice_layer_counters_t */
-    uint16_t tensors; /* outputs that sluice_tensor() can read */
+    uint16_t gates;       /* gates a block; 0 in a static network */
+    uint16_t layers;      /* entries of sluice_layer_counters_t */
+    uint16_t tensors;     /* outputs that sluice_tensor() can read */
     uint16_t probes;
     uint32_t arena_bytes; /* what sluice_init() needs, 16-byte aligned */
     uint32_t dense_macs;  /* multiply-accumulates a frame with all gates open */
 } sluice_info_t;
 
-/* Of the last frame. Ticks are of the clock that the host set, 0 without one. */
+/* Of one layer in the last frame. Ticks are of the clock that the host set, 0
+ * without one; they include the element-wise work that follows the layer. */
 typedef struct {
     uint32_t executed_macs;
     uint32_t weight_bytes; /* weights, biases and requantisation constants read */
     uint32_t ticks;
 } sluice_layer_counters_t;
 
+/* Of the last frame, all layers together. */
 typedef struct {
     uint32_t executed_macs;
     uint32_t weight_bytes;
-    uint32_t ticks;          /* the whole hop, or the network for process_frame */
-    uint32_t analysis_ticks; /* window, FFT, features */
-    uint32_t synthesis_ticks;/* mask, inverse FFT, overlap-add */
+    uint32_t ticks;           /* the whole hop, or the network for process_frame */
+    uint32_t analysis_ticks;  /* window, FFT, features; 0 for process_frame */
+    uint32_t synthesis_ticks; /* mask, inverse FFT, overlap-add; 0 for process_frame */
 } sluice_counters_t;
 
 /* One output of the network, as it stands after the last frame. */
 typedef struct {
-    const char *name;
-    const int8_t *data;
+    const char *name;    /* lives as long as the model */
+    const int8_t *data;  /* [channels], in the arena: valid until the next call that runs */
     uint16_t channels;
-    int16_t zero_point;
+    int16_t zero_point;  /* the value that means 0 */
 } sluice_tensor_t;
 
 /* The instance. Its fields are private; it is here so that it can be static. All
- * zeros, it is not initialised. */
+ * zeros, it is not initialised. A copy shares the arena of the original: use one. */
 typedef struct {
     const sluice_model_t *model;
     uint8_t *arena;
@@ -73,49 +85,61 @@ typedef struct {
     uint32_t frames;
 } sluice_t;
 
-/* Fill `info`. */
+/* Fill `info`. ERROR_ARGUMENT: a null pointer. */
 int32_t sluice_info(const sluice_model_t *model, sluice_info_t *info);
 
 /* Bind an instance to a model and an arena (16-byte aligned, at least
- * arena_bytes of sluice_info) and reset it. The model and the arena must
- * outlive the instance. */
+ * arena_bytes of sluice_info, not shared with anything) and reset it. The model
+ * and the arena must outlive the instance; there is nothing to free.
+ * ERROR_ARGUMENT: a null pointer. ERROR_ARENA: too small or not aligned. */
 int32_t sluice_init(sluice_t *instance, const sluice_model_t *model, void *arena,
                     size_t arena_bytes);
 
-/* Back to a cold start: zero activation in every ring, silence in the audio path. */
+/* Back to a cold start: zero activation in every ring, silence in the audio path,
+ * all gates closed, counters 0. The clock stays. */
 int32_t sluice_reset(sluice_t *instance);
 
-/* A free-running up-counter for the tick counters; NULL to stop counting.
- * sluice_init() has set NULL. */
+/* A free-running up-counter that may wrap at 2^32, for the tick counters; NULL to
+ * stop counting. sluice_init() has set NULL. It is called once a layer
+ * and five times a hop besides. */
 int32_t sluice_set_clock(sluice_t *instance, uint32_t (*clock)(void));
 
-/* Enhance one hop in place. The output is the input of one hop before. */
+/* Enhance one hop in place. pcm: int16 [hop], any alignment that int16_t has; full
+ * scale is -32768 .. 32767, what a mask makes louder is clipped. The output is the
+ * input of one hop before; the first is silence. */
 int32_t sluice_process_hop(sluice_t *instance, int16_t *pcm);
 
-/* Run the network alone on one frame of int8 features. */
+/* Run the network alone on one frame. features: int8 [bins], at the scale and zero
+ * point of the model's input `features`. The audio path is left as it is. */
 int32_t sluice_process_frame(sluice_t *instance, const int8_t *features);
 
-/* The int8 features of the last hop, `bins` of them; NULL before the first. */
+/* The int8 features of the last hop or frame, `bins` of them, in the arena; NULL
+ * before the first. */
 const int8_t *sluice_features(const sluice_t *instance);
 
 /* Output `index` of the last frame: 0 is `mask`, then logits, taps, pool, in
- * the signature's order. */
+ * the signature's order. Before the first frame all are at their zero points. */
 int32_t sluice_tensor(const sluice_t *instance, uint32_t index, sluice_tensor_t *tensor);
 
-/* The gates of one block, a bit a gate, least significant first; `bits` holds
- * (gates + 7) / 8 bytes. Gives the number of open gates. */
+/* The gates of one block, a bit a gate, least significant first, 1 is open; `bits`
+ * holds (gates + 7) / 8 bytes. Gives the number of open gates. ERROR_ARGUMENT in a
+ * static network, too. */
 int32_t sluice_gates(const sluice_t *instance, uint32_t block, uint8_t *bits);
 
-/* The score of probe `index` on the last frame's gates. */
+/* The score of probe `index` on the last frame's gates: bias + the weights of the
+ * open ones. The model's metadata has the scale that turns it into the probe's unit;
+ * above 0 means "speech" for `vad`. */
 int32_t sluice_probe(const sluice_t *instance, uint32_t index, int32_t *score);
 
-/* The name of probe `index`, or NULL. */
+/* The name of probe `index`, which lives as long as the model; NULL if there is none. */
 const char *sluice_probe_name(const sluice_model_t *model, uint32_t index);
 
-/* Of the last frame; NULL before sluice_init(). */
+/* Of the last frame; NULL before sluice_init(). The pointer stays good, the values
+ * change with every call that runs. */
 const sluice_counters_t *sluice_counters(const sluice_t *instance);
 
-/* Counters of layer `index`, front to back, and its name. */
+/* Counters of layer `index`, front to back, and its name, which lives as long as the
+ * model. */
 int32_t sluice_layer(const sluice_t *instance, uint32_t index, const char **name,
                      sluice_layer_counters_t *counters);
 

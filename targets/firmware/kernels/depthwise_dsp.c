@@ -17,7 +17,7 @@ void sluice_depthwise(const sluice_depthwise_t *layer, const int8_t *oldest,
                       const int8_t *middle, const int8_t *newest,
                       const sluice_open_channels_t *open, int8_t *y)
 {
-    if (layer->layout != SLUICE_LAYOUT_FOLDED) {
+    if (sluice_is_layout(layer->layout, SLUICE_LAYOUT_PLAIN)) {
         sluice_depthwise_plain(layer, oldest, middle, newest, open, y);
         return;
     }

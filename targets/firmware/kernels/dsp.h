@@ -77,6 +77,23 @@ void sluice_dsp_depthwise(const int8_t *oldest, const int8_t *middle, const int8
                           const int8_t *weights, const int32_t *constants, int32_t bias2,
                           int8_t *y, const int8_t *y_end);
 
+/* What sluice_dsp_residual() needs of an addition whose first operand has the larger
+ * scale, and so the factor 1/2. Shifts are the right shifts less one. */
+typedef struct {
+    int32_t smaller_multiplier;
+    int32_t smaller_shift;
+    int32_t smaller_start; /* -zero point * 2^21 */
+    int32_t start;         /* 1 - zero point of the larger * 2^20 */
+    int32_t sum_multiplier;
+    int32_t sum_shift;
+    int32_t bias2;
+} sluice_dsp_residual_t;
+
+/* TFLite's ADD over y .. y_end, at least one; y may be an operand. */
+void sluice_dsp_residual(const int8_t *larger, const int8_t *smaller,
+                         const sluice_dsp_residual_t *constants, int8_t *y,
+                         const int8_t *y_end);
+
 /* wide[i] = x[i] - zero_point for `words` * 4 values; x is word-aligned. */
 void sluice_dsp_widen(const int8_t *x, uint32_t words, int32_t zero_point, int16_t *wide);
 

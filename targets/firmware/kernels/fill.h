@@ -1,4 +1,4 @@
-/* One value in every channel: the small C library's memset goes byte by byte. */
+/* One value in every channel: small C libraries' memset() goes byte by byte. */
 #ifndef SLUICE_FILL_H
 #define SLUICE_FILL_H
 

@@ -17,6 +17,17 @@ typedef enum {
     SLUICE_LAYOUT_CHANNELS,      /* kernels/helium.h, a depthwise */
 } sluice_layout_t;
 
+/* A build for one model leaves out what only other layouts need: bit l is layout l. */
+#ifndef SLUICE_LAYOUTS
+#define SLUICE_LAYOUTS UINT32_MAX
+#endif
+
+/* Whether `layout` is `wanted`, which is never so for one that is left out. */
+static inline bool sluice_is_layout(uint32_t layout, sluice_layout_t wanted)
+{
+    return (SLUICE_LAYOUTS >> wanted & 1u) != 0 && layout == (uint32_t)wanted;
+}
+
 /* What is stored: bytes of constants a row, and what rows and columns are filled
  * up to whole multiples of. quantize/macs.py has the same table. */
 typedef struct {
@@ -32,10 +43,8 @@ static inline sluice_storage_t sluice_storage(uint32_t layout)
         [SLUICE_LAYOUT_PLAIN] = {12, 1, 1, 17},  [SLUICE_LAYOUT_ROWS] = {8, 1, 16, 17},
         [SLUICE_LAYOUT_QUADS] = {8, 4, 16, 17},  [SLUICE_LAYOUT_TILES] = {8, 8, 8, 15},
         [SLUICE_LAYOUT_FOLDED] = {8, 1, 1, 17},
-        [SLUICE_LAYOUT_OCTETS] = {9, 8, 16, 0},
-        [SLUICE_LAYOUT_OFFSET_OCTETS] = {9, 8, 16, 14},
-        [SLUICE_LAYOUT_LONE_ROWS] = {9, 1, 16, 17},
-        [SLUICE_LAYOUT_CHANNELS] = {9, 1, 1, 17},
+        [SLUICE_LAYOUT_OCTETS] = {9, 8, 16, 0},  [SLUICE_LAYOUT_OFFSET_OCTETS] = {9, 8, 16, 14},
+        [SLUICE_LAYOUT_LONE_ROWS] = {9, 1, 16, 17}, [SLUICE_LAYOUT_CHANNELS] = {9, 1, 1, 17},
     };
     return storage[layout];
 }

@@ -100,34 +100,42 @@ static void widen_all(const sluice_pointwise_t *layer, const int8_t *x, int16_t 
     }
 }
 
+static void run_tile(const sluice_pointwise_t *layer, uint32_t first, const int16_t *wide,
+                     const sluice_open_channels_t *inputs, int8_t *y)
+{
+    const uint32_t stored = stored_inputs(layer), left = layer->outputs - first;
+    const int8_t *weights = layer->weights + (size_t)first * stored;
+    const int32_t *constants = layer->constants + (size_t)first * 2u;
+    const int32_t bias2 = 2 * layer->output_zero_point + 1;
+    int8_t last[SLUICE_DSP_TILE];
+    int8_t *target = left < SLUICE_DSP_TILE ? last : y + first;
+    if (inputs == NULL) {
+        sluice_dsp_tile(weights, wide, wide + stored, constants, bias2, target);
+    } else if (inputs->group == 4) {
+        sluice_dsp_tile_of_open_4(weights, wide, inputs->channels,
+                                  inputs->channels + inputs->count, constants, bias2, target);
+    } else {
+        sluice_dsp_tile_of_open_8(weights, wide, inputs->channels,
+                                  inputs->channels + inputs->count, constants, bias2, target);
+    }
+    if (left < SLUICE_DSP_TILE) {
+        memcpy(y + first, last, left);
+    }
+}
+
+/* Outputs that gates close come in whole tiles. */
 static void run_tiles(const sluice_pointwise_t *layer, const int8_t *x, int16_t *scratch,
+                      const sluice_open_channels_t *outputs,
                       const sluice_open_channels_t *inputs, int8_t *y)
 {
-    const uint32_t stored = stored_inputs(layer);
-    const int32_t bias2 = 2 * layer->output_zero_point + 1;
-    const uint16_t *open = inputs != NULL ? inputs->channels : NULL;
-    const uint16_t *open_end = inputs != NULL ? open + inputs->count : NULL;
+    const uint32_t count = outputs != NULL ? outputs->count : layer->outputs;
     if (inputs != NULL) {
         widen(layer, x, inputs, scratch);
     } else {
         widen_all(layer, x, scratch);
     }
-    for (uint32_t first = 0; first < layer->outputs; first += SLUICE_DSP_TILE) {
-        const int8_t *weights = layer->weights + (size_t)first * stored;
-        const int32_t *constants = layer->constants + (size_t)first * 2u;
-        int8_t last[SLUICE_DSP_TILE];
-        const uint32_t left = layer->outputs - first;
-        int8_t *target = left < SLUICE_DSP_TILE ? last : y + first;
-        if (inputs == NULL) {
-            sluice_dsp_tile(weights, scratch, scratch + stored, constants, bias2, target);
-        } else if (inputs->group == 4) {
-            sluice_dsp_tile_of_open_4(weights, scratch, open, open_end, constants, bias2, target);
-        } else {
-            sluice_dsp_tile_of_open_8(weights, scratch, open, open_end, constants, bias2, target);
-        }
-        if (left < SLUICE_DSP_TILE) {
-            memcpy(y + first, last, left);
-        }
+    for (uint32_t k = 0; k < count; k += SLUICE_DSP_TILE) {
+        run_tile(layer, outputs != NULL ? outputs->channels[k] : k, scratch, inputs, y);
     }
 }
 
@@ -135,18 +143,14 @@ void sluice_pointwise(const sluice_pointwise_t *layer, const int8_t *x, int16_t 
                       const sluice_open_channels_t *outputs,
                       const sluice_open_channels_t *inputs, int8_t *y)
 {
-    switch (layer->layout) {
-    case SLUICE_LAYOUT_ROWS:
+    const uint32_t layout = layer->layout;
+    if (sluice_is_layout(layout, SLUICE_LAYOUT_ROWS)) {
         run_rows(layer, x, scratch, outputs, y);
-        break;
-    case SLUICE_LAYOUT_QUADS:
+    } else if (sluice_is_layout(layout, SLUICE_LAYOUT_QUADS)) {
         run_all_quads(layer, x, scratch, outputs, y);
-        break;
-    case SLUICE_LAYOUT_TILES:
-        run_tiles(layer, x, scratch, inputs, y);
-        break;
-    default:
+    } else if (sluice_is_layout(layout, SLUICE_LAYOUT_TILES)) {
+        run_tiles(layer, x, scratch, outputs, inputs, y);
+    } else if (sluice_is_layout(layout, SLUICE_LAYOUT_PLAIN)) {
         sluice_pointwise_plain(layer, x, scratch, outputs, inputs, y);
-        break;
     }
 }

@@ -167,18 +167,14 @@ void sluice_pointwise(const sluice_pointwise_t *layer, const int8_t *x, int16_t 
                       const sluice_open_channels_t *outputs,
                       const sluice_open_channels_t *inputs, int8_t *y)
 {
-    switch (layer->layout) {
-    case SLUICE_LAYOUT_OCTETS:
+    const uint32_t layout = layer->layout;
+    if (sluice_is_layout(layout, SLUICE_LAYOUT_OCTETS)) {
         run_octets(layer, x, outputs, y);
-        break;
-    case SLUICE_LAYOUT_OFFSET_OCTETS:
+    } else if (sluice_is_layout(layout, SLUICE_LAYOUT_OFFSET_OCTETS)) {
         run_offset_octets(layer, x, (int8_t *)scratch, outputs, inputs, y);
-        break;
-    case SLUICE_LAYOUT_LONE_ROWS:
+    } else if (sluice_is_layout(layout, SLUICE_LAYOUT_LONE_ROWS)) {
         run_rows(layer, x, outputs, y);
-        break;
-    default:
+    } else if (sluice_is_layout(layout, SLUICE_LAYOUT_PLAIN)) {
         sluice_pointwise_plain(layer, x, scratch, outputs, inputs, y);
-        break;
     }
 }

@@ -95,8 +95,8 @@ sluice_dsp_tile:
     push    {r4-r11, lr}                /* constants, bias2 and y are above these 9 */
     push    {r0-r3}                     /* weights, x, open, open_end */
     ldr     r12, [sp, #52]
+    cmp     r2, r3                      /* START_TILE overwrites both and keeps the flags */
     START_TILE
-    cmp     r2, r3
     beq     2f
     .p2align 2
 1:

@@ -79,8 +79,10 @@ static inline void put_u32(link_writer_t *writer, uint32_t value)
 /* One byte of length, then the characters; at most 255 of them. */
 static inline void put_string(link_writer_t *writer, const char *string)
 {
-    size_t length = strlen(string);
-    length = length > 255 ? 255 : length;
+    size_t length = 0;
+    while (length < 255 && string[length] != '\0') {
+        length++;
+    }
     put_u8(writer, (uint8_t)length);
     put_bytes(writer, string, length);
 }

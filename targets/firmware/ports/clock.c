@@ -1,6 +1,6 @@
 /* SysTick, 24 bits and counting down, made a counter of 32 bits counting up.
  *
- * The wrap is counted by an interrupt of about 20 instructions every 2^24 ticks. */
+ * The wrap is counted by an interrupt of a few instructions every 2^24 ticks. */
 #include "ports/port.h"
 
 #define SYSTICK_CONTROL (*(volatile uint32_t *)0xE000E010u)
