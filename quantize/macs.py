@@ -25,7 +25,9 @@ from numpy.typing import NDArray
 from dyncp.preset import Preset
 from quantize.wiring import CLOSED_AXES, LayerSpec, layer_specs
 
-Layout = Literal["plain", "rows", "quads", "tiles", "folded"]
+Layout = Literal[
+    "plain", "rows", "quads", "tiles", "folded", "octets", "offset_octets", "lone_rows", "channels"
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,10 @@ STORAGE: dict[Layout, Storage] = {
     "quads": Storage(8, outputs=4, inputs=8),
     "tiles": Storage(8, outputs=8, inputs=8, dense_sixteenths=15),
     "folded": Storage(8),
+    "octets": Storage(9, outputs=8, inputs=16, dense_sixteenths=0),
+    "offset_octets": Storage(9, outputs=8, inputs=16, dense_sixteenths=14),
+    "lone_rows": Storage(9, inputs=16),
+    "channels": Storage(9),
 }
 """Every layout; the firmware has the same table in ``kernels/layout.h``."""
 

@@ -24,7 +24,8 @@ class Core:
     """What the compiler is told with ``-mcpu``, ``-mfpu`` and ``-mfloat-abi``.
 
     ``fpu``: "auto" for what ``cpu`` has, which is the way to Helium.
-    ``kernels``: "dsp" for cores with the DSP extension (M4, M7, most M33).
+    ``kernels``: "dsp" for cores with the DSP extension (M4, M7, most M33), "helium"
+    for those with Helium, integers at least (M52, M55, M85).
     """
 
     cpu: str

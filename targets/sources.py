@@ -21,7 +21,7 @@ C_FLAGS = (
 """What all our C is compiled with, on every core."""
 
 
-Kernels = Literal["portable", "dsp"]
+Kernels = Literal["portable", "dsp", "helium"]
 """The forms in which kernels exist: ``firmware/kernels/OPERATION_FORM.c``."""
 
 

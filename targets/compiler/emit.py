@@ -39,7 +39,9 @@ _SITES = {
     "output": "SLUICE_SITE_OUTPUT",
     "hidden": "SLUICE_SITE_HIDDEN",
 }
-LAYOUTS: tuple[Layout, ...] = ("plain", "rows", "quads", "tiles", "folded")
+LAYOUTS: tuple[Layout, ...] = (
+    "plain", "rows", "quads", "tiles", "folded", "octets", "offset_octets", "lone_rows", "channels"
+)  # fmt: skip
 """In the order of the enumeration in ``firmware/kernels/layout.h``."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +20,40 @@ from tests.conftest import tiny_preset
 from tests.firmware_bridge.conftest import EMULATED_BOARDS
 from tests.targets.built import Built, build, noisy_pcm
 
+NEEDED = {"dsp": "quads", "helium": "octets"}
+"""For every form of the kernels a layout that no network does without."""
+
+USUAL = 16, 32
 SETTINGS: list[Any] = [
-    ("hidden", 8, 5),
+    (("hidden", 8, 5), USUAL),
+    (("output", 1, 5), (19, 37)),
     *(
-        pytest.param(settings, marks=pytest.mark.slow)
-        for settings in (
-            ("output", 1, 5), ("output", 4, 1), ("output", 8, 5),
-            ("hidden", 1, 1), ("hidden", 4, 5), (None, 1, 1),
+        pytest.param((gating, sizes), marks=pytest.mark.slow)
+        for gating, sizes in (
+            (("output", 1, 5), USUAL), (("output", 4, 1), USUAL), (("output", 8, 5), USUAL),
+            (("hidden", 1, 1), USUAL), (("hidden", 4, 5), USUAL), ((None, 1, 1), USUAL),
+            (("output", 4, 5), (28, 35)), (("output", 8, 1), (24, 33)),
+            (("hidden", 1, 5), (11, 27)), (("hidden", 4, 5), (13, 52)),
+            (("hidden", 8, 1), (21, 72)), ((None, 1, 1), (9, 14)),
         )
     ),
 ]  # fmt: skip
+"""Gating, and channels and hidden channels: few kernels' blocks are filled by the odd ones."""
+
 FRAMES = 60
 HOPS = 40
 
 
+def _preset(settings: tuple[Any, tuple[int, int]]) -> Preset:
+    gating, (channels, hidden) = settings
+    preset = tiny_preset(*gating)
+    network = replace(preset.network, channels=channels, hidden=hidden)
+    return replace(preset, name=f"{preset.name}-{channels}-{hidden}", network=network)
+
+
 @pytest.fixture(scope="module", params=SETTINGS, ids=str)
 def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Built:
-    preset: Preset = tiny_preset(*request.param)
+    preset = _preset(request.param)
     return build(preset, tmp_path_factory.mktemp("board") / preset.name)
 
 
@@ -48,13 +66,13 @@ def test_every_tensor_and_counter_is_that_of_the_integer_model(
     built: Built, target: Target, tmp_path: Path
 ) -> None:
     firmware = build_firmware(built.tflite, target, tmp_path)
-    assert "quads" in firmware.layouts.values()
+    assert NEEDED[target.core.kernels] in firmware.layouts.values()
     with Board(EmulatorTransport(target, tmp_path / "firmware.elf")) as session:
         for index, frame in enumerate(built.frames[:FRAMES]):
             result = session.process_frame(frame)
-            for name, values in session.tensors().items():
+            for tensor, values in session.tensors().items():
                 np.testing.assert_array_equal(
-                    values, built.expected[name][index], err_msg=f"frame {index}, {name}"
+                    values, built.expected[tensor][index], err_msg=f"frame {index}, {tensor}"
                 )
             np.testing.assert_array_equal(result.gates, built.gates[index])
             work = executed_work(built.preset, list(built.gates[index]), firmware.layouts)

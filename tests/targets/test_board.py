@@ -42,7 +42,7 @@ MISTAKES = {
     "unknown float ABI": ('"hard"', '"fast"',
                           "'core.float_abi' must be one of soft, softfp, hard, not 'fast'"),
     "unknown kernels": ('kernels = "dsp"', 'kernels = "neon"',
-                        "'core.kernels' must be one of portable, dsp, not 'neon'"),
+                        "'core.kernels' must be one of portable, dsp, helium, not 'neon'"),
     "unknown counter": ('counts = "instructions"', 'counts = "seconds"',
                         "'clock.counts' must be one of instructions, cycles, not 'seconds'"),
     "list for a choice": ('counts = "instructions"', "counts = [1]",

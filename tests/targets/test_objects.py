@@ -27,6 +27,7 @@ BUILDS: dict[str, tuple[str, Kernels, list[str]]] = {
     # Without floating point in hardware any float shows as a call to a library.
     "m3": ("arm-none-eabi-gcc", "portable", ["-mcpu=cortex-m3", "-mthumb", "-mfloat-abi=soft"]),
     "m4": ("arm-none-eabi-gcc", "dsp", ["-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=soft"]),
+    "m55": ("arm-none-eabi-gcc", "helium", ["-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard"]),
 }
 """A core and its compiler for each form of the kernels: a new form is a new line."""
 

@@ -11,6 +11,10 @@ typedef enum {
     SLUICE_LAYOUT_QUADS,  /* kernels/dsp.h, 4 rows interleaved */
     SLUICE_LAYOUT_TILES,  /* kernels/dsp.h, 8 outputs mixed, for inputs that gates close */
     SLUICE_LAYOUT_FOLDED, /* kernels/dsp.h, a depthwise with its zero point in the bias */
+    SLUICE_LAYOUT_OCTETS,        /* kernels/helium.h, 8 rows interleaved */
+    SLUICE_LAYOUT_OFFSET_OCTETS, /* kernels/helium.h, for inputs that gates close */
+    SLUICE_LAYOUT_LONE_ROWS,     /* kernels/helium.h, rows of their own */
+    SLUICE_LAYOUT_CHANNELS,      /* kernels/helium.h, a depthwise */
 } sluice_layout_t;
 
 /* A build for one model leaves out what only other layouts need: bit l is layout l. */
@@ -39,6 +43,8 @@ static inline sluice_storage_t sluice_storage(uint32_t layout)
         [SLUICE_LAYOUT_PLAIN] = {12, 1, 1, 17},  [SLUICE_LAYOUT_ROWS] = {8, 1, 16, 17},
         [SLUICE_LAYOUT_QUADS] = {8, 4, 8, 17},  [SLUICE_LAYOUT_TILES] = {8, 8, 8, 15},
         [SLUICE_LAYOUT_FOLDED] = {8, 1, 1, 17},
+        [SLUICE_LAYOUT_OCTETS] = {9, 8, 16, 0},  [SLUICE_LAYOUT_OFFSET_OCTETS] = {9, 8, 16, 14},
+        [SLUICE_LAYOUT_LONE_ROWS] = {9, 1, 16, 17}, [SLUICE_LAYOUT_CHANNELS] = {9, 1, 1, 17},
     };
     return storage[layout];
 }

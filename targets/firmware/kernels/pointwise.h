@@ -22,7 +22,7 @@ typedef struct {
 /* y[o] = saturate(requantise(bias[o] + sum over i of (x[i] - zero point) * w[o][i])
  *                 + zero point)
  *
- * x is word-aligned and may be read up to 3 bytes beyond its end. scratch: the
+ * x is word-aligned and may be read up to 15 bytes beyond its end. scratch: the
  * inputs as the kernel wants them, 2 bytes each, filled up as the layout says,
  * aligned to 16 bytes. Weights of closed inputs are not read. y of a closed output
  * is left as it is and its row is not fetched. With |w| <= 128 and up to 1024

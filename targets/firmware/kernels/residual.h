@@ -23,4 +23,8 @@ typedef struct {
 void sluice_residual(const sluice_residual_t *add, const int8_t *x, const int8_t *branch,
                      uint32_t count, int8_t *y);
 
+/* The same in plain C, for any factors on every core. */
+void sluice_residual_plain(const sluice_residual_t *add, const int8_t *x, const int8_t *branch,
+                           uint32_t count, int8_t *y);
+
 #endif

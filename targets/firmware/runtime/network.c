@@ -1,8 +1,7 @@
 /* One frame through the network. */
 #include "instance.h"
 
-#include <string.h>
-
+#include "../kernels/fill.h"
 #include "../kernels/gate.h"
 #include "../kernels/moving_average.h"
 #include "../kernels/sigmoid.h"
@@ -47,26 +46,13 @@ static void book_pointwise(sluice_t *instance, progress_t *progress,
          sluice_filled_up(rows, storage.outputs) * (read + storage.constant_bytes));
 }
 
-/* The small C libraries' memset() goes byte by byte. */
-static void fill(int8_t *y, int32_t value, uint32_t count)
-{
-    const uint32_t word = (uint8_t)value * UINT32_C(0x01010101);
-    uint32_t i = 0;
-    for (; i + sizeof word <= count; i += (uint32_t)sizeof word) {
-        memcpy(y + i, &word, sizeof word);
-    }
-    for (; i < count; i++) {
-        y[i] = (int8_t)value;
-    }
-}
-
 static void run_pointwise(const sluice_t *instance, const sluice_pointwise_t *layer,
                           const int8_t *x, const sluice_open_channels_t *outputs,
                           const sluice_open_channels_t *inputs, int8_t *y)
 {
     int16_t *wide = sluice_int16_at(instance, instance->model->arena.wide);
     if (outputs != NULL) {
-        fill(y, layer->output_zero_point, layer->outputs);
+        sluice_fill(y, layer->output_zero_point, layer->outputs);
     }
     sluice_pointwise(layer, x, wide, outputs, inputs, y);
 }
@@ -132,7 +118,7 @@ static const int8_t *run_hidden(sluice_t *instance, progress_t *progress,
     book_pointwise(instance, progress, &block->up, open, NULL);
 
     if (open != NULL) {
-        fill(y, depthwise->output_zero_point, depthwise->count);
+        sluice_fill(y, depthwise->output_zero_point, depthwise->count);
     }
     sluice_depthwise(depthwise, sluice_taps_frame(instance, block, oldest),
                      sluice_taps_frame(instance, block, middle), hidden, open, y);
