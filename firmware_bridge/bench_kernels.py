@@ -54,6 +54,7 @@ def kernels_to_count(kernels: Kernels) -> list[Kernel]:
             for share in SHARES:
                 gated = _Gating("hidden", group, share)
                 found.append(_pointwise(rng, kernels, inputs, outputs, gated=gated, role=role))
+    found.append(_pointwise_both(kernels))
     found.append(_depthwise(rng, kernels, 256))
     found += [_depthwise(rng, kernels, 256, _Gating("hidden", group, 50)) for group in GROUPS]
     x = rng.integers(-128, 128, (2, 257)).astype(np.int8)
@@ -138,6 +139,18 @@ def _pointwise(
     lists = {what: is_open}
     case = kernel_cases.pointwise(name, layer, layout, x, **lists)
     return Kernel(layer.macs * gated.share // 100, case)
+
+
+def _pointwise_both(kernels: Kernels) -> Kernel:
+    """Half the outputs and half the inputs closed: no network does, but a peer's layer may."""
+    rng = np.random.default_rng(_SEED)
+    layer = random_layer(rng, "block0.down", 128, 128, input_zero_point=-128)
+    inputs, outputs = _Gating("hidden", 4, 50), _Gating("hidden", 8, 50)
+    layout = layout_of(_network(layer, inputs), layer, kernels)
+    x = rng.integers(-128, 128, (1, 128)).astype(np.int8)
+    lists = {"inputs": inputs.open(rng, 128), "outputs": outputs.open(rng, 128)}
+    name = "pointwise 128->128 outputs x8 and inputs x4, 50 % open"
+    return Kernel(layer.macs // 4, kernel_cases.pointwise(name, layer, layout, x, **lists))
 
 
 def _depthwise(

@@ -24,14 +24,15 @@ static uint32_t row_bytes(const sluice_pointwise_t *layer)
     return sluice_filled_up(layer->inputs, INPUTS);
 }
 
-/* The octet that begins with output `first`. */
-static void run_one(octets_t *octets, const sluice_pointwise_t *layer,
-                    const sluice_helium_inputs_t *inputs, uint32_t first, int8_t y[OCTET])
+/* `count` outputs from output `first`; whole octets. */
+static void run_from(octets_t *octets, const sluice_pointwise_t *layer,
+                     const sluice_helium_inputs_t *inputs, uint32_t first, uint32_t count,
+                     int8_t *y)
 {
     sluice_pointwise_t from = *layer;
     from.weights += (size_t)first * row_bytes(layer);
     from.constants += (size_t)first / OCTET * CONSTANT_WORDS_OF_OCTET;
-    octets(&from, inputs, y, y + OCTET);
+    octets(&from, inputs, y, y + count);
 }
 
 /* Those octets of which some output is open. Networks close outputs or inputs of a
@@ -40,10 +41,18 @@ static void run_some(octets_t *octets, const sluice_pointwise_t *layer,
                      const sluice_helium_inputs_t *inputs, const sluice_open_channels_t *open,
                      int8_t *y)
 {
+    if (open->group == OCTET) {
+        for (uint32_t k = 0, end = 0; k < open->count; k = end) {
+            const uint32_t first = open->channels[k];
+            end = sluice_run_end(open, k);
+            run_from(octets, layer, inputs, first, end - k, y + first);
+        }
+        return;
+    }
     for (uint32_t k = 0; k < open->count;) {
         const uint32_t first = open->channels[k] / OCTET * OCTET;
         int8_t octet[OCTET];
-        run_one(octets, layer, inputs, first, octet);
+        run_from(octets, layer, inputs, first, OCTET, octet);
         for (; k < open->count && open->channels[k] < first + OCTET; k++) {
             y[open->channels[k]] = octet[open->channels[k] - first];
         }
@@ -59,7 +68,7 @@ static inline void run_all(octets_t *octets, const sluice_pointwise_t *layer,
     }
     if (whole < layer->outputs) { /* of what fills up the last octet nothing is stored */
         int8_t last[OCTET];
-        run_one(octets, layer, inputs, whole, last);
+        run_from(octets, layer, inputs, whole, OCTET, last);
         memcpy(y + whole, last, layer->outputs - whole);
     }
 }

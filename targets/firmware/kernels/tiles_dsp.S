@@ -95,12 +95,12 @@ sluice_dsp_tile:
     push    {r4-r11, lr}                /* constants, bias2 and y are above these 9 */
     push    {r0-r3}                     /* weights, x, open, open_end */
     ldr     r12, [sp, #52]
+    mov     r10, r2
     cmp     r2, r3                      /* START_TILE overwrites both and keeps the flags */
     START_TILE
     beq     2f
     .p2align 2
-1:
-    ldr     r10, [sp, #8]
+1:                                      /* the list goes on at r10 */
     ldrh    r11, [r10], #(2 * \group)
     str     r10, [sp, #8]
     ldrd    r0, r1, [sp]
