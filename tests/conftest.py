@@ -6,8 +6,13 @@ import copy
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from dyncp.preset import Preset, parse_preset
+
+# A busy machine is slow: how long an example takes is not what the tests are about.
+settings.register_profile("sluice", deadline=None)
+settings.load_profile("sluice")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

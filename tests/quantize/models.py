@@ -11,22 +11,33 @@ import torch
 from numpy.typing import NDArray
 
 from dyncp import audio
-from dyncp.data.mixtures import MixtureSource
-from dyncp.network import GatedConvFSENet
+from dyncp.network import GatedConvFSENet, GateNet, moving_average
 from dyncp.preset import Preset
 from quantize.calibrate import quantise_network
 from quantize.model import QuantizedModel
 
 
 @cache
-def _clip(sample_rate: int, seed: int) -> NDArray[np.float32]:
-    source = MixtureSource(sample_rate, "validation")
-    return source.mix(np.random.default_rng(seed), 1.6, snr=5.0, level=-22.0, pause=0.05).noisy
+def noisy_speech(sample_rate: int, seconds: float, seed: int) -> NDArray[np.float32]:
+    """Syllables of gliding harmonics in noise: what training data are does not matter here."""
+    rng = np.random.default_rng(seed)
+    samples = int(sample_rate * seconds)
+    knots = int(seconds * 5) + 3
+
+    def curve(low: float, high: float) -> NDArray[np.float64]:
+        values = rng.uniform(low, high, knots)
+        return np.interp(np.linspace(0, knots - 1, samples), np.arange(knots), values)
+
+    phase = 2 * np.pi * np.cumsum(curve(90, 250)) / sample_rate
+    voice = sum(np.sin(k * phase) * curve(0, 1) / k for k in range(1, 16))
+    syllables = np.clip(curve(-0.6, 1.0), 0, 1)
+    noise = rng.standard_normal(samples) * np.exp(curve(-6, 0))
+    return np.asarray(0.12 * (voice * syllables + noise), np.float32)
 
 
 def audio_features(preset: Preset, frames: int, seed: int) -> NDArray[np.float32]:
-    """Features ``[bins, frames]`` of synthesised noisy speech."""
-    samples = _clip(preset.audio.sample_rate, seed)[-frames * preset.audio.hop :]
+    """Features ``[bins, frames]`` of noisy speech, at most 1.6 s of it."""
+    samples = noisy_speech(preset.audio.sample_rate, 1.6, seed)[-frames * preset.audio.hop :]
     return audio.features(preset.audio, samples)
 
 
@@ -49,11 +60,18 @@ def mixed_network(preset: Preset) -> GatedConvFSENet:
     x = torch.relu(network.front(features.unsqueeze(3)))
     for block in network.blocks:
         if block.gate is not None:
-            torch.nn.init.normal_(block.gate.score.weight, std=1.0)
-            scores = block.gate(x)[0, :, :, 0]
-            block.gate.score.bias -= scores.median(dim=1).values
+            _switch(block.gate, x)
         x, _ = block(x)
     return network
+
+
+def _switch(gate: GateNet, x: torch.Tensor) -> None:
+    """Both of a gate's layers centred on what they see, so that they do not see it at an edge."""
+    torch.nn.init.normal_(gate.squeeze.weight, std=1.0)
+    torch.nn.init.normal_(gate.score.weight, std=1.0)
+    squeezed = gate.squeeze(moving_average(x, gate.pool_frames))
+    gate.squeeze.bias -= squeezed[0, :, :, 0].median(dim=1).values
+    gate.score.bias -= gate(x)[0, :, :, 0].median(dim=1).values
 
 
 def probe_of(preset: Preset) -> dict[str, Any]:

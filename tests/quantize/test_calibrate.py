@@ -187,7 +187,7 @@ def test_a_dead_channel_and_a_loud_bias_are_borne() -> None:
     assert not back.weight[3].any()
     step = model.activations["back.input"].scale * float(back.weight_scale[3])
     assert int(back.bias[3]) * step == pytest.approx(4.0, rel=1e-6)
-    assert abs(int(back.bias[3])) <= 2**28
+    assert abs(int(back.bias[3])) <= 2**28 * (1 + 1e-6)  # the scale is a float32
     assert not model.layers["front"].bias[5]
 
 

