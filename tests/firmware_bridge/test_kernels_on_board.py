@@ -12,7 +12,7 @@ import pytest
 from dyncp.preset import Preset
 from firmware_bridge.emulator import EmulatorTransport
 from firmware_bridge.session import Board
-from quantize.macs import executed_work
+from quantize.macs import executed_work, total
 from targets.board import Board as Target
 from targets.board import load_board
 from targets.firmware_build import build_firmware
@@ -83,12 +83,15 @@ def test_every_tensor_and_counter_is_that_of_the_integer_model(
 
 def test_audio_comes_back_as_from_the_host(built: Built, target: Target, tmp_path: Path) -> None:
     """The spectrum, the mask and the overlap-add of a core, too, byte for byte."""
-    build_firmware(built.tflite, target, tmp_path)
+    firmware = build_firmware(built.tflite, target, tmp_path)
     library = built.library()
     with Board(EmulatorTransport(target, tmp_path / "firmware.elf")) as session:
         for index, pcm in enumerate(noisy_pcm(built.preset, HOPS)):
             result = session.process_hop(pcm)
             expected = library.process_hop(pcm)
             np.testing.assert_array_equal(result.pcm, expected, err_msg=f"hop {index}")
-            assert result.counters.executed_macs == library.counters().executed_macs
+            # Not the library's counts: a core may run dense where few inputs are closed.
+            work = total(executed_work(built.preset, list(result.gates), firmware.layouts))
+            counted = result.counters.executed_macs, result.counters.weight_bytes
+            assert counted == (work.macs, work.weight_bytes)
             assert list(result.probes) == list(library.probes().values())
