@@ -1,4 +1,4 @@
-"""The README's figures must be those that were counted, or it promises what the code does not do."""
+"""The README's figures must be the counted ones, or it promises what the code does not do."""
 
 from __future__ import annotations
 
