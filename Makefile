@@ -57,7 +57,8 @@ $(SETUP): requirements.lock pyproject.toml .ci/system-packages
 	@PYTHON=$(PYTHON) bash .ci/system-packages
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install -q --disable-pip-version-check $$(grep '^torch==' requirements.lock)
-	$(PY) -m pip install -q --disable-pip-version-check --no-deps setuptools==80.9.0 wheel
+	$(PY) -m pip install -q --disable-pip-version-check --no-deps \
+	  $$(grep -E '^(setuptools|wheel|Cython|numpy)==' requirements.lock)
 	$(PY) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation \
 	  -r requirements.lock
 	$(PY) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
