@@ -7,6 +7,7 @@
 PRESET ?= paper
 BOARD  ?= mps2-an386
 PORT   ?=
+DATA   ?=
 PYTHON ?= python3.11
 
 VENV  := .venv
@@ -14,6 +15,8 @@ PY    := $(VENV)/bin/python
 SETUP := $(VENV)/.set-up
 MODEL := build/$(PRESET)
 OUT   := $(MODEL)/$(BOARD)
+# A run on a corpus is kept apart from one on the synthetic data.
+ON := $(if $(DATA),-$(basename $(notdir $(patsubst %/,%,$(DATA)))))
 
 # A preset is known by its name or given as a .toml file.
 PRESET_FILE := $(or $(filter %.toml,$(PRESET)),dyncp/presets/$(PRESET).toml)
@@ -126,14 +129,15 @@ enhance: $(OUT)/firmware.elf
 bench: $(SETUP)
 	@$(PY) -m firmware_bridge bench --out build/bench.json $(if $(UPDATE),--update)
 
-## train: train PRESET; goes on where it was stopped; writes dyncp/checkpoints/PRESET.pt
+## train: train PRESET [DATA=corpus]; goes on where it was stopped; writes dyncp/checkpoints/PRESET.pt
 train: $(SETUP)
-	$(PY) -m dyncp train --preset $(PRESET) --folder $(MODEL)/training \
-	  --out dyncp/checkpoints/$(notdir $(MODEL)).pt
+	$(PY) -m dyncp train --preset $(PRESET) $(if $(DATA),--data "$(DATA)") \
+	  --folder "$(MODEL)/training$(ON)" --out dyncp/checkpoints/$(notdir $(MODEL)).pt
 
-## evaluate: score the checkpoint on unseen speakers and noises
+## evaluate: score the checkpoint on unseen speakers and noises [DATA=corpus]
 evaluate: $(MODEL)/model.pt
-	$(PY) -m dyncp evaluate --checkpoint $< --out $(MODEL)/evaluation.json
+	$(PY) -m dyncp evaluate --checkpoint $< $(if $(DATA),--data "$(DATA)") \
+	  --out "$(MODEL)/evaluation$(ON).json"
 
 ## test: set up, then lint, types and the fast tests
 test: $(SETUP) lint

@@ -23,16 +23,16 @@ def _train(args: argparse.Namespace) -> None:
     from dyncp.train import Trainer
 
     preset = load_preset(args.preset)
-    trainer = Trainer(preset, args.folder, args.threads)
+    trainer = Trainer(preset, args.folder, args.threads, args.data)
     if trainer.resume():
         print(f"going on at step {trainer.step} of {preset.training.steps}")
     trainer.run()
     checkpoint = load_checkpoint(trainer.best_path, expect=preset)
-    checkpoint.record = trainer.record()
+    checkpoint.record = trainer.record() | {"data": trainer.source.name}
     if preset.gate:
         print("fitting the voice-activity probe")
         gates, active = labelled_gates(
-            checkpoint.network, "train", _PROBE_MINUTES, preset.training.seed
+            checkpoint.network, "train", _PROBE_MINUTES, preset.training.seed, args.data
         )
         checkpoint.probes = [fit_vad(gates, active)]
         checkpoint.record["probe_minutes"] = _PROBE_MINUTES
@@ -56,7 +56,8 @@ def _checkpoint(args: argparse.Namespace) -> None:
 
 def _example(args: argparse.Namespace) -> None:
     from dyncp.audio import save_wav
-    from dyncp.data.mixtures import MixtureSource, noise_classes
+    from dyncp.data.mixtures import MixtureSource
+    from dyncp.data.noise_clips import noise_classes
     from dyncp.probes import STREAM_PAUSE
 
     classes = noise_classes("test")
@@ -95,7 +96,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     from dyncp.checkpoint import load_checkpoint
     from dyncp.evaluate import evaluate, format_rows
 
-    rows = evaluate(load_checkpoint(args.checkpoint))
+    rows = evaluate(load_checkpoint(args.checkpoint), data=args.data)
     print(format_rows(rows))
     if args.out:
         write_text(args.out, json.dumps(rows, indent=1) + "\n")
@@ -104,12 +105,14 @@ def _evaluate(args: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m dyncp", description=__doc__)
     commands = parser.add_subparsers(required=True)
+    where = "VoiceBank+DEMAND's folder, one with clean/ and noise/, or a CSV (default: synthetic)"
     known = f"a preset's name ({', '.join(preset_names())}) or a .toml file"
 
     train = commands.add_parser("train", help="train a preset; goes on where it was stopped")
     train.add_argument("--preset", required=True, help=known)
     train.add_argument("--folder", type=Path, required=True, help="where the run keeps its state")
     train.add_argument("--out", type=Path, required=True, help="the checkpoint to write (.pt)")
+    train.add_argument("--data", type=Path, help=where)
     train.add_argument("--threads", type=int, help="CPU threads (default: all)")
     train.set_defaults(run=_train)
 
@@ -137,6 +140,7 @@ def _parser() -> argparse.ArgumentParser:
 
     evaluate = commands.add_parser("evaluate", help="score a checkpoint on the test split")
     evaluate.add_argument("--checkpoint", type=Path, required=True)
+    evaluate.add_argument("--data", type=Path, help=where)
     evaluate.add_argument("--out", type=Path, help="JSON to write")
     evaluate.set_defaults(run=_evaluate)
     return parser

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dyncp.checkpoint import Checkpoint
 from dyncp.data.labels import voice_activity
-from dyncp.data.mixtures import MixtureSource, noise_classes
-from dyncp.data.noise import HELD_OUT
+from dyncp.data.open import open_source
 from dyncp.enhance import enhance
 from dyncp.metrics import pesq_wb, si_sdr, stoi
 from dyncp.probes import scores
@@ -17,16 +17,19 @@ from dyncp.probes import scores
 _SNRS = (0.0, 5.0, 10.0)
 
 
-def evaluate(checkpoint: Checkpoint, seconds: float = 6.0) -> list[dict[str, Any]]:
+def evaluate(
+    checkpoint: Checkpoint, seconds: float = 6.0, data: Path | None = None
+) -> list[dict[str, Any]]:
     """One row per noise class of the test split: means over its SNRs (0, 5, 10 dB).
 
-    ``seen`` says whether the class was in training; the speakers never were.
+    ``seen`` says whether the class is in the training split; the speakers never are.
+    ``data`` as in :func:`dyncp.data.open.open_source`.
     """
     preset = checkpoint.preset
     rate = preset.audio.sample_rate
-    source = MixtureSource(rate, "test")
+    source = open_source(data, rate, "test")
     rows = []
-    for kind in noise_classes("test"):
+    for kind in source.noise_classes:
         results = []
         for index, snr in enumerate(_SNRS):
             rng = np.random.default_rng([23, index, sum(map(ord, kind))])
@@ -50,7 +53,7 @@ def evaluate(checkpoint: Checkpoint, seconds: float = 6.0) -> list[dict[str, Any
                 }
             )
         means = {key: float(np.nanmean([row[key] for row in results])) for key in results[0]}
-        rows.append({"noise": kind, "seen": kind not in HELD_OUT, **means})
+        rows.append({"noise": kind, "seen": kind in source.trained_noise_classes, **means})
     return rows
 
 
@@ -61,7 +64,8 @@ def format_rows(rows: list[dict[str, Any]]) -> str:
         f"{'STOI in':>9}{'out':>6}{'open':>7}{'VAD':>7}"
     ]
     groups = [[row] for row in rows]
-    groups += [[r for r in rows if r["seen"]], [r for r in rows if not r["seen"]]]
+    kinds = [[r for r in rows if r["seen"]], [r for r in rows if not r["seen"]]]
+    groups += [kind for kind in kinds if kind]
     for number, group in enumerate(groups):
         mean = {
             key: np.mean([row[key] for row in group])

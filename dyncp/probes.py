@@ -6,6 +6,7 @@ With binary masks a prediction is a bias plus the weights of the open gates
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from dyncp.data.labels import voice_activity
-from dyncp.data.mixtures import MixtureSource
+from dyncp.data.open import open_source
 from dyncp.data.speakers import Split
 from dyncp.enhance import enhance
 from dyncp.network import GatedConvFSENet
@@ -26,11 +27,14 @@ STREAM_PAUSE = 1.5
 
 
 def labelled_gates(
-    network: GatedConvFSENet, split: Split, minutes: float, seed: int
+    network: GatedConvFSENet, split: Split, minutes: float, seed: int, data: Path | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Gates ``[frames, blocks * gates]`` of noisy streams and their voice activity ``[frames]``."""
+    """Gates ``[frames, blocks * gates]`` of noisy streams and their voice activity ``[frames]``.
+
+    ``data`` as in :func:`dyncp.data.open.open_source`.
+    """
     preset = network.preset
-    source = MixtureSource(preset.audio.sample_rate, split)
+    source = open_source(data, preset.audio.sample_rate, split)
     rng = np.random.default_rng([17, seed])
     gates, active = [], []
     for _ in range(max(1, round(minutes * 60 / _STREAM_SECONDS))):

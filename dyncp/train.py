@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 from dyncp.checkpoint import Checkpoint, save_checkpoint
 from dyncp.data.labels import active_level
-from dyncp.data.mixtures import Mixture, MixtureSource
+from dyncp.data.open import open_source
+from dyncp.data.source import Mixture
 from dyncp.errors import UserError
 from dyncp.files import replacing
 from dyncp.loss import Transform, enhancement_loss, utilisation
@@ -66,7 +67,13 @@ def _stack(
 class Trainer:
     """One training run in a folder; :meth:`run` goes on where the folder left off."""
 
-    def __init__(self, preset: Preset, folder: Path, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        preset: Preset,
+        folder: Path,
+        threads: int | None = None,
+        data: Path | None = None,
+    ) -> None:
         if threads:
             torch.set_num_threads(threads)
         torch.manual_seed(preset.training.seed)
@@ -75,8 +82,8 @@ class Trainer:
         self.network = GatedConvFSENet(preset).to(self.device)
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=0.0)
         self.transform = Transform(preset.audio, self.device)
-        self.source = MixtureSource(preset.audio.sample_rate, "train")
-        validation = MixtureSource(preset.audio.sample_rate, "validation")
+        self.source = open_source(data, preset.audio.sample_rate, "train")
+        validation = open_source(data, preset.audio.sample_rate, "validation")
         seed = (preset.training.seed, 1)
         self._validation = validation.batch(seed, _VALIDATION_CLIPS, _VALIDATION_SECONDS)
         self.step = 0

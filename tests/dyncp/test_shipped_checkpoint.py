@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from dyncp.checkpoint import SHIPPED_FOLDER, Checkpoint, load_checkpoint
-from dyncp.data.mixtures import MixtureSource, noise_classes
+from dyncp.data.mixtures import MixtureSource
 from dyncp.data.noise import HELD_OUT
+from dyncp.data.noise_clips import noise_classes
 from dyncp.enhance import enhance
 from dyncp.metrics import si_sdr
 from dyncp.preset import load_preset, preset_names
