@@ -163,4 +163,4 @@ clean:
 ## help: this list
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
-	@echo "  settings:  PRESET=$(PRESET) BOARD=$(BOARD) PORT=$(PORT)"
+	@echo "  settings:  PRESET=$(PRESET) BOARD=$(BOARD) PORT=$(PORT) DATA=$(DATA)"

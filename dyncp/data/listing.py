@@ -130,7 +130,7 @@ def check_labels(listing: Listing, problems: Problems) -> None:
         for what, values in said.items():
             if len(values) > 1:
                 problems.add(f"{rule.format(what)}: {', '.join(sorted(values))}")
-    pairs = Counter((s.clean, s.noisy) for s in speech)
-    for (clean, noisy), count in pairs.items():
+    pairs = Counter((s.clean, s.noisy, s.speaker.name) for s in speech)
+    for (clean, noisy, _), count in pairs.items():
         if count > 1:
             problems.add(f"{noisy or clean} is listed {count} times")
