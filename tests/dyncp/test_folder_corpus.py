@@ -58,6 +58,9 @@ def test_the_split_is_the_same_wherever_the_folder_lies(tmp_path: Path) -> None:
     first = folder(tmp_path / "one" / "data")
     again = shutil.copytree(first, tmp_path / "another" / "name")
     assert splits_of(listed(first)) == splits_of(listed(again))
+    # Nor does it change from run to run: a checkpoint's test speakers stay unheard.
+    speakers = {s.speaker.name: s.split for s in listed(first).speech if s.split != "train"}
+    assert speakers == {"s7": "test", "s8": "validation"}
 
 
 def test_what_is_heard_is_who_and_what_the_mixture_names(tmp_path: Path) -> None:

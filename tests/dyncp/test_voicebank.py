@@ -318,6 +318,14 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
         assert sum(name in line for line in lines) == 1
 
 
+def test_what_is_wrong_with_the_labels_is_said_though_the_samples_are_there(tmp_path: Path) -> None:
+    root = voicebank(tmp_path / "vb", files=1)
+    opened(root)
+    with_line("p999_001 bus 5")(root)
+    with pytest.raises(UserError, match="there is no file for its line 'p999_001'"):
+        opened(root)
+
+
 def test_of_very_many_problems_twenty_are_shown_and_all_counted(tmp_path: Path) -> None:
     root = voicebank(tmp_path / "vb")
     for path in (root / NOISY).iterdir():
