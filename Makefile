@@ -32,7 +32,7 @@ endif
 endif
 
 # What each room is made of; a room is rebuilt when it or an earlier one changes.
-DYNCP    := $(wildcard dyncp/*.py)
+DYNCP    := $(wildcard dyncp/*.py dyncp/training/*.py)
 QUANTIZE := $(wildcard quantize/*.py)
 CONVERT  := $(wildcard convert/*.py)
 FIRMWARE := $(wildcard targets/*.py targets/compiler/*.py) \

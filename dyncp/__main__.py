@@ -17,16 +17,29 @@ _PROBE_MINUTES = 60.0
 _LONGEST_EXAMPLE = 3600
 
 
-def _train(args: argparse.Namespace) -> None:
+def _train(args: argparse.Namespace) -> int | None:
     from dyncp.checkpoint import load_checkpoint, save_checkpoint
     from dyncp.probes import fit_vad, labelled_gates
-    from dyncp.train import Trainer
+    from dyncp.training.distributed import joined_world
+    from dyncp.training.interrupt import StoppedEarly
+    from dyncp.training.trainer import Trainer
 
     preset = load_preset(args.preset)
-    trainer = Trainer(preset, args.folder, args.threads)
-    if trainer.resume():
-        print(f"going on at step {trainer.step} of {preset.training.steps}")
-    trainer.run()
+    with joined_world() as world:
+        trainer = Trainer(preset, args.folder, args.threads, world=world)
+        resumed = trainer.resume()
+        if world.is_main:
+            if resumed:
+                print(f"going on at step {trainer.step} of {preset.training.steps}")
+            print(f"curves: tensorboard --logdir {trainer.curves_path}", flush=True)
+        try:
+            trainer.run()
+        except StoppedEarly as stop:
+            if world.is_main:
+                print(stop, file=sys.stderr)
+            return stop.exit_code
+    if not world.is_main:
+        return None
     checkpoint = load_checkpoint(trainer.best_path, expect=preset)
     checkpoint.record = trainer.record()
     if preset.gate:
@@ -39,6 +52,7 @@ def _train(args: argparse.Namespace) -> None:
     save_checkpoint(args.out, checkpoint, half=True)
     write_text(args.out.with_suffix(".json"), json.dumps(checkpoint.record, indent=1) + "\n")
     print(f"wrote {args.out} and its record")
+    return None
 
 
 def _checkpoint(args: argparse.Namespace) -> None:
