@@ -10,6 +10,7 @@ import math
 import signal
 import sys
 import time
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -197,45 +198,45 @@ class Trainer:
         training = self.preset.training
         if self.step >= training.steps:
             return
-        main = self.world.is_main
-        bar = tqdm(
-            total=training.steps,
+        with (
+            listening() as request,
+            self._progress() as bar,
+            closing(Curves(self.curves_path, self.step + 1))
+            if self.world.is_main
+            else nullcontext() as curves,
+        ):
+            saved = time.monotonic()
+            while self.step < training.steps:
+                began = time.monotonic()
+                result = self._train_step()
+                self.step += 1
+                bar.update()
+                bar.set_postfix(loss=f"{result.loss:.4f}", open=f"{result.utilisation:.3f}")
+                if curves:
+                    values = result.curves()
+                    values["train/learning_rate"] = self.optimiser.param_groups[0]["lr"]
+                    values["train/seconds_per_step"] = time.monotonic() - began
+                    curves.write(self.step, values)
+                due = self.step % training.validate_every == 0 or self.step == training.steps
+                if due and curves:
+                    self._validate_and_keep(curves, bar)
+                stop = self.world.any(request.signal)
+                now = time.monotonic()
+                if curves and (stop or due or now - saved > _SAVE_SECONDS):
+                    self.seconds, saved = self.seconds + now - saved, now
+                    # Before the state: the curve must reach as far as what goes on from it.
+                    curves.flush()
+                    self.save_state()
+                if stop:
+                    raise StoppedEarly(self._stop_line(stop), stop)
+
+    def _progress(self) -> tqdm:
+        return tqdm(
+            total=self.preset.training.steps,
             initial=self.step,
             desc=f"train {self.preset.name}",
-            disable=not main or not sys.stderr.isatty(),
+            disable=not self.world.is_main or not sys.stderr.isatty(),
         )
-        curves = Curves(self.curves_path, self.step + 1) if main else None
-        saved = time.monotonic()
-        try:
-            with listening() as request:
-                while self.step < training.steps:
-                    began = time.monotonic()
-                    result = self._train_step()
-                    self.step += 1
-                    bar.update()
-                    bar.set_postfix(loss=f"{result.loss:.4f}", open=f"{result.utilisation:.3f}")
-                    if curves:
-                        values = result.curves()
-                        values["train/learning_rate"] = self.optimiser.param_groups[0]["lr"]
-                        values["train/seconds_per_step"] = time.monotonic() - began
-                        curves.write(self.step, values)
-                    due = self.step % training.validate_every == 0 or self.step == training.steps
-                    if due and curves:
-                        self._validate_and_keep(curves, bar)
-                    stop = self.world.any(request.signal)
-                    late = time.monotonic() - saved > _SAVE_SECONDS
-                    if curves and (stop or due or late):
-                        now = time.monotonic()
-                        self.seconds, saved = self.seconds + now - saved, now
-                        # Before the state: the curve must reach as far as what goes on from it.
-                        curves.flush()
-                        self.save_state()
-                    if stop:
-                        raise StoppedEarly(self._stop_line(stop), stop)
-        finally:
-            bar.close()
-            if curves:
-                curves.close()
 
     def _stop_line(self, number: int) -> str:
         return (
