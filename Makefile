@@ -8,6 +8,7 @@ PRESET ?= paper
 BOARD  ?= mps2-an386
 PORT   ?=
 DATA   ?=
+STEPS  ?= 500
 PYTHON ?= python3.11
 
 VENV  := .venv
@@ -35,7 +36,7 @@ endif
 endif
 
 # What each room is made of; a room is rebuilt when it or an earlier one changes.
-DYNCP    := $(wildcard dyncp/*.py)
+DYNCP    := $(wildcard dyncp/*.py dyncp/training/*.py)
 QUANTIZE := $(wildcard quantize/*.py)
 CONVERT  := $(wildcard convert/*.py)
 FIRMWARE := $(wildcard targets/*.py targets/compiler/*.py) \
@@ -47,7 +48,7 @@ CLEAN := build/audio/clean.wav
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := report
-.PHONY: report set-up measure parity enhance bench train evaluate test test-slow lint clean help
+.PHONY: report set-up measure parity enhance bench train ablate evaluate test test-slow lint clean help
 
 ## report: (default) set up, build the preset, stream audio through the board, show the result
 report: $(OUT)/measurement.json $(OUT)/parity.json
@@ -133,6 +134,12 @@ bench: $(SETUP)
 train: $(SETUP)
 	$(PY) -m dyncp train --preset $(PRESET) $(if $(DATA),--data "$(DATA)") \
 	  --folder "$(MODEL)/training$(ON)" --out dyncp/checkpoints/$(notdir $(MODEL)).pt
+
+## ablate: train variants of PRESET: SETTINGS="gate.surrogate=sigmoid,triangle" [STEPS=500]
+ablate: $(SETUP)
+	@test -n "$(SETTINGS)" || { echo 'error: say what to change: make ablate SETTINGS="gate.surrogate=sigmoid,triangle"' >&2; exit 2; }
+	$(PY) -m dyncp ablate --preset $(PRESET) --settings $(SETTINGS) --steps $(STEPS) \
+	  --folder $(MODEL)/ablation --out $(MODEL)/ablation.json
 
 ## evaluate: score the checkpoint on unseen speakers and noises [DATA=corpus]
 evaluate: $(MODEL)/model.pt

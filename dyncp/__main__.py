@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,16 +18,29 @@ _PROBE_MINUTES = 60.0
 _LONGEST_EXAMPLE = 3600
 
 
-def _train(args: argparse.Namespace) -> None:
+def _train(args: argparse.Namespace) -> int | None:
     from dyncp.checkpoint import load_checkpoint, save_checkpoint
     from dyncp.probes import fit_vad, labelled_gates
-    from dyncp.train import Trainer
+    from dyncp.training.distributed import joined_world
+    from dyncp.training.interrupt import StoppedEarly
+    from dyncp.training.trainer import Trainer
 
     preset = load_preset(args.preset)
-    trainer = Trainer(preset, args.folder, args.threads, args.data)
-    if trainer.resume():
-        print(f"going on at step {trainer.step} of {preset.training.steps}")
-    trainer.run()
+    with joined_world() as world:
+        trainer = Trainer(preset, args.folder, args.threads, args.data, world)
+        resumed = trainer.resume()
+        if world.is_main:
+            if resumed:
+                print(f"going on at step {trainer.step} of {preset.training.steps}")
+            print(f"curves: tensorboard --logdir {trainer.curves_path}", flush=True)
+        try:
+            trainer.run()
+        except StoppedEarly as stop:
+            if world.is_main:
+                print(stop, file=sys.stderr)
+            return stop.exit_code
+    if not world.is_main:
+        return None
     checkpoint = load_checkpoint(trainer.best_path, expect=preset)
     checkpoint.record = trainer.record() | {"data": trainer.source.name}
     if preset.gate:
@@ -39,6 +53,28 @@ def _train(args: argparse.Namespace) -> None:
     save_checkpoint(args.out, checkpoint, half=True)
     write_text(args.out.with_suffix(".json"), json.dumps(checkpoint.record, indent=1) + "\n")
     print(f"wrote {args.out} and its record")
+    return None
+
+
+def _ablate(args: argparse.Namespace) -> int | None:
+    from dyncp.training.ablation import format_rows, train_variant, variants
+    from dyncp.training.interrupt import StoppedEarly
+
+    if args.steps < 1:
+        raise UserError(f"--steps must be at least 1, not {args.steps}")
+    preset = load_preset(args.preset)
+    chosen = variants(preset, args.settings, args.steps, args.grid)
+    rows: list[dict[str, Any]] = []
+    for number, variant in enumerate(chosen, 1):
+        print(f"variant {number} of {len(chosen)}: {variant.name}", flush=True)
+        try:
+            rows.append(train_variant(variant, args.folder, args.threads))
+        except StoppedEarly as stop:
+            print(stop, file=sys.stderr)
+            return stop.exit_code
+    print(format_rows(rows))
+    write_text(args.out, json.dumps({"preset": preset.name, "rows": rows}, indent=1) + "\n")
+    return None
 
 
 def _checkpoint(args: argparse.Namespace) -> None:
@@ -115,6 +151,24 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--data", type=Path, help=where)
     train.add_argument("--threads", type=int, help="CPU threads (default: all)")
     train.set_defaults(run=_train)
+
+    ablate = commands.add_parser(
+        "ablate", help="train variants of a preset and compare; goes on where it was stopped"
+    )
+    ablate.add_argument("--preset", required=True, help=known)
+    ablate.add_argument(
+        "--settings", nargs="+", required=True, metavar="SECTION.KEY=VALUE,VALUE",
+        help="what to change, one at a time, e.g. gate.surrogate=sigmoid,triangle",
+    )  # fmt: skip
+    ablate.add_argument("--grid", action="store_true", help="all combinations of the settings")
+    ablate.add_argument(
+        "--steps", type=int, required=True,
+        help="of each variant; learning rate and utilisation ramp are shortened in proportion",
+    )  # fmt: skip
+    ablate.add_argument("--folder", type=Path, required=True, help="where the runs keep states")
+    ablate.add_argument("--out", type=Path, required=True, help="JSON to write")
+    ablate.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    ablate.set_defaults(run=_ablate)
 
     checkpoint = commands.add_parser("checkpoint", help="get a preset's shipped checkpoint")
     checkpoint.add_argument("--preset", required=True, help=known)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from dyncp.errors import UserError
 
@@ -72,7 +74,15 @@ class Gate:
 
 @dataclass(frozen=True)
 class Training:
-    """What ``python -m dyncp train`` does with a preset."""
+    """What ``python -m dyncp train`` does with a preset.
+
+    The keys from ``start`` on may be left out. ``start``: the preset whose shipped
+    checkpoint gives the first weights, all but the gates'. ``teacher``: the preset
+    whose shipped checkpoint the output is drawn to, by ``distillation_weight``.
+    ``block_utilisation``: a target for every block, in place of one for all; its mean
+    is ``[gate] utilisation``. ``probe_weight``: of linear probes for voice activity
+    and noise class that are trained along with the gates.
+    """
 
     seed: int
     steps: int
@@ -83,6 +93,11 @@ class Training:
     utilisation_weight: float
     utilisation_ramp_steps: int
     validate_every: int
+    start: str | None = None
+    teacher: str | None = None
+    distillation_weight: float | None = None
+    block_utilisation: tuple[float, ...] | None = None
+    probe_weight: float | None = None
 
 
 @dataclass(frozen=True)
@@ -125,7 +140,12 @@ class Preset:
         values = {
             "audio": dataclasses.asdict(self.audio),
             "network": dataclasses.asdict(self.network),
-            "training": dataclasses.asdict(self.training),
+            # Without the keys that are left out: records from before there were any compare equal.
+            "training": {
+                key: list(value) if isinstance(value, tuple) else value
+                for key, value in dataclasses.asdict(self.training).items()
+                if value is not None
+            },
         }
         values["network"]["dilations"] = list(self.network.dilations)
         if self.gate:
@@ -181,23 +201,33 @@ def _section(kind: type, values: Any, where: str) -> Any:
     if not isinstance(values, dict):
         raise UserError(f"{where} must be a table")
     hints = get_type_hints(kind)
+    optional = {field.name for field in dataclasses.fields(kind) if field.default is None}
     unknown = [key for key in values if key not in hints]
     if unknown:
         raise UserError(f"{where} has an unknown key '{unknown[0]}'; known: {', '.join(hints)}")
     converted = {}
     for key, hint in hints.items():
-        if key not in values:
+        if key in values:
+            converted[key] = _value(values[key], hint, f"{where} {key}")
+        elif key not in optional:
             raise UserError(f"{where} lacks the key '{key}'")
-        converted[key] = _value(values[key], hint, f"{where} {key}")
     return kind(**converted)
 
 
+_SINGULARS = {int: "an integer", float: "a number", str: "a string"}
+_PLURALS = {int: "integers", float: "numbers"}
+
+
 def _value(value: Any, hint: Any, where: str) -> Any:
-    if hint == tuple[int, ...]:
-        if not isinstance(value, list | tuple) or not value:
-            raise UserError(f"{where} must be a list of integers, not {value!r}")
-        return tuple(_value(item, int, where) for item in value)
     choices = get_args(hint)
+    if NoneType in choices:
+        hint = choices[0]
+        choices = get_args(hint)
+    if get_origin(hint) is tuple:
+        item = choices[0]
+        if not isinstance(value, list | tuple) or not value:
+            raise UserError(f"{where} must be a list of {_PLURALS[item]}, not {value!r}")
+        return tuple(_value(entry, item, where) for entry in value)
     if choices:
         if value not in choices:
             raise UserError(f"{where} must be one of {', '.join(choices)}, not {value!r}")
@@ -205,8 +235,7 @@ def _value(value: Any, hint: Any, where: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, hint) or isinstance(value, bool):
-        kind = {int: "an integer", float: "a number"}[hint]
-        raise UserError(f"{where} must be {kind}, not {value!r}")
+        raise UserError(f"{where} must be {_SINGULARS[hint]}, not {value!r}")
     return value
 
 
@@ -243,7 +272,38 @@ def _check(preset: Preset, source: str) -> None:
         require(1 <= gate.hidden <= 256, "[gate] hidden must lie in 1..256")
         require(1 <= gate.pool_frames <= 256, "[gate] pool_frames must lie in 1..256")
         require(0 < gate.utilisation <= 1, "[gate] utilisation must lie in (0, 1]")
-    training = preset.training
+    _check_training(preset, require)
+
+
+def _check_training(preset: Preset, require: Callable[[bool, str], None]) -> None:
+    training, gate = preset.training, preset.gate
     require(training.steps >= 1 and training.batch >= 1, "[training] steps and batch must be >= 1")
     require(training.validate_every >= 1, "[training] validate_every must be >= 1")
     require(training.crop_seconds > 0, "[training] crop_seconds must be positive")
+    for key in ("distillation_weight", "probe_weight"):
+        weight = getattr(training, key)
+        require(weight is None or weight > 0, f"[training] {key} must be positive, or be left out")
+    require(
+        (training.teacher is None) == (training.distillation_weight is None),
+        "[training] teacher and distillation_weight go together: give both or neither",
+    )
+    require(
+        bool(gate) or training.probe_weight is None,
+        "[training] probe_weight needs a [gate]",
+    )
+    targets = training.block_utilisation
+    require(bool(gate) or targets is None, "[training] block_utilisation needs a [gate]")
+    if targets is None or gate is None:
+        return
+    require(
+        len(targets) == preset.blocks,
+        f"[training] block_utilisation has {len(targets)} targets for {preset.blocks} blocks",
+    )
+    require(all(0 < t <= 1 for t in targets), "[training] block_utilisation must lie in (0, 1]")
+    mean = sum(targets) / len(targets)
+    # What is said of the network elsewhere is the overall target.
+    require(
+        abs(mean - gate.utilisation) < 5e-4,
+        f"[training] block_utilisation has the mean {mean:.4f}, [gate] utilisation is "
+        f"{gate.utilisation}; make them agree",
+    )

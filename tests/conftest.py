@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,6 +60,15 @@ def tiny_values(**gate: Any) -> dict[str, Any]:
     values = copy.deepcopy(TINY)
     values["gate"].update(gate)
     return values
+
+
+def write_toml(path: Path, values: dict[str, Any]) -> Path:
+    """A preset's values as the file that a command line reads."""
+    lines = []
+    for section, keys in values.items():
+        lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items())]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
 
 
 def tiny_preset(site: str | None = "output", group: int = 1, pool_frames: int = 5) -> Preset:

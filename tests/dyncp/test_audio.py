@@ -11,7 +11,7 @@ import torch
 
 from dyncp import audio
 from dyncp.errors import UserError
-from dyncp.loss import Transform
+from dyncp.training.loss import Transform
 from tests.conftest import tiny_preset
 
 SETTINGS = tiny_preset().audio

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dyncp.loss import utilisation
 from dyncp.network import GatedConvFSENet, heaviside
 from dyncp.preset import Surrogate, parse_preset
+from dyncp.training.loss import utilisation
 from tests.conftest import tiny_values
 
 LOGITS = [-4.0, -1.0, -0.75, -0.1, 0.0, 0.1, 0.5, 1.0, 2.5]

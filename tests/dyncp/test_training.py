@@ -16,7 +16,7 @@ from dyncp.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from dyncp.errors import UserError
 from dyncp.network import GatedConvFSENet
 from dyncp.probes import fit_vad, scores
-from dyncp.train import Trainer
+from dyncp.training.trainer import Trainer
 from tests.conftest import tiny_preset
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dyncp import audio
 from dyncp.network import heaviside
-from dyncp.preset import Audio, Surrogate
+from dyncp.preset import Audio, Gate, Surrogate, Training
 
 _FLOOR = 1e-8
 
@@ -70,6 +70,35 @@ def enhancement_loss(
     return 0.7 * magnitude_error + 0.3 * complex_error
 
 
+def distillation_loss(
+    transform: Transform, spectrum: Tensor, mask: Tensor, teacher_mask: Tensor, level: Tensor
+) -> Tensor:
+    """MSE of the compressed magnitudes of two masked versions of a spectrum.
+
+    ``spectrum`` ``[B, n_fft / 2 + 1, frames]``, the masks ``[B, bins, frames]``, ``level``
+    as in :func:`enhancement_loss`. Not on the masks' logits: those count a silent bin as
+    much as a loud one, and most where the mask is shut or open and nothing can be heard of
+    it. Both outputs have the phase of the input, so the complex error would say the same.
+    """
+    seen = spectrum[:, : transform.settings.bins] / level.clamp_min(1e-4)[:, None, None]
+    power = transform.settings.compression
+    magnitude = _compressed(seen * mask, power)[0]
+    target = _compressed(seen * teacher_mask, power)[0]
+    return torch.mean((magnitude - target) ** 2)
+
+
+def block_utilisation(logits: list[Tensor], surrogate: Surrogate) -> Tensor:
+    """Share of open gates in every block: ``[blocks]``, differentiable by the surrogate."""
+    return torch.stack([heaviside(scores, surrogate).mean() for scores in logits])
+
+
 def utilisation(logits: list[Tensor], surrogate: Surrogate) -> Tensor:
     """Share of open gates over all blocks and frames, differentiable by the surrogate."""
-    return torch.stack([heaviside(scores, surrogate).mean() for scores in logits]).mean()
+    return block_utilisation(logits, surrogate).mean()
+
+
+def utilisation_loss(shares: Tensor, gate: Gate, training: Training) -> Tensor:
+    """Squared distance of the shares ``[blocks]`` from their target, or their targets."""
+    if training.block_utilisation:
+        return torch.mean((shares - shares.new_tensor(training.block_utilisation)) ** 2)
+    return (shares.mean() - gate.utilisation) ** 2

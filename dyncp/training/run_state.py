@@ -1,0 +1,46 @@
+"""The file that a training run goes on from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dyncp.errors import UserError
+from dyncp.files import replacing
+from dyncp.preset import Preset
+
+
+def write_state(path: Path, state: dict[str, Any]) -> None:
+    """Write tensors and plain values, whole or not at all."""
+    with replacing(path) as temporary:
+        torch.save(state, temporary)
+
+
+def read_state(
+    path: Path, preset: Preset, teacher: str | None, device: torch.device
+) -> dict[str, Any]:
+    """Read what :func:`write_state` wrote for this preset and this teacher (its SHA-256).
+
+    Raises :class:`UserError` where the run was another one, or the file is no such thing.
+    """
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+        same = state["preset"] == preset.to_dict()
+        taught = state.get("teacher")
+    except Exception as error:  # torch.load raises whatever its unpickler met
+        raise UserError(
+            f"{path} is not the state of a training run; remove it to train anew"
+        ) from error
+    if not same:
+        raise UserError(
+            f"{path.parent} holds a run of another version of preset '{preset.name}'; "
+            "remove that folder to train anew"
+        )
+    if taught != teacher:
+        raise UserError(
+            f"the checkpoint that teaches has changed since the run in {path.parent} began; "
+            "remove that folder to train anew"
+        )
+    return state
