@@ -1,8 +1,8 @@
 """The one way every command line of the project fails on bad input.
 
 A :class:`UserError` says what is wrong, where, and what to do next. Command
-lines print it on one line and exit with code 2; they never show a traceback
-for it.
+lines print it, on one line or one for every bad file of a corpus, and exit with
+code 2; they never show a traceback for it.
 """
 
 from __future__ import annotations
