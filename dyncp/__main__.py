@@ -14,13 +14,14 @@ from dyncp.errors import UserError, run_command
 from dyncp.files import write_text
 from dyncp.preset import load_preset, preset_names
 
-_PROBE_MINUTES = 60.0
 _LONGEST_EXAMPLE = 3600
+_LONGEST_STUDY = 600
 
 
 def _train(args: argparse.Namespace) -> int | None:
     from dyncp.checkpoint import load_checkpoint, save_checkpoint
-    from dyncp.probes import fit_vad, labelled_gates
+    from dyncp.probes.shipped import fit_probes
+    from dyncp.probes.study import STUDY_MINUTES
     from dyncp.training.distributed import joined_world
     from dyncp.training.interrupt import StoppedEarly
     from dyncp.training.trainer import Trainer
@@ -44,12 +45,9 @@ def _train(args: argparse.Namespace) -> int | None:
     checkpoint = load_checkpoint(trainer.best_path, expect=preset)
     checkpoint.record = trainer.record() | {"data": trainer.source.name}
     if preset.gate:
-        print("fitting the voice-activity probe")
-        gates, active = labelled_gates(
-            checkpoint.network, "train", _PROBE_MINUTES, preset.training.seed, args.data
-        )
-        checkpoint.probes = [fit_vad(gates, active)]
-        checkpoint.record["probe_minutes"] = _PROBE_MINUTES
+        print("fitting the probes", flush=True)
+        checkpoint.probes = fit_probes(checkpoint, data=args.data)
+        checkpoint.record["probe_minutes"] = STUDY_MINUTES
     save_checkpoint(args.out, checkpoint, half=True)
     write_text(args.out.with_suffix(".json"), json.dumps(checkpoint.record, indent=1) + "\n")
     print(f"wrote {args.out} and its record")
@@ -94,7 +92,7 @@ def _example(args: argparse.Namespace) -> None:
     from dyncp.audio import save_wav
     from dyncp.data.mixtures import MixtureSource
     from dyncp.data.noise_clips import noise_classes
-    from dyncp.probes import STREAM_PAUSE
+    from dyncp.data.streams import PAUSE
 
     classes = noise_classes("test")
     if args.noise not in classes:
@@ -111,7 +109,7 @@ def _example(args: argparse.Namespace) -> None:
         noise=args.noise,
         snr=args.snr,
         level=-26.0,
-        pause=STREAM_PAUSE,
+        pause=PAUSE,
         room=False,
     )
     save_wav(args.clean, mixture.clean, rate)
@@ -130,12 +128,32 @@ def _enhance(args: argparse.Namespace) -> None:
 
 def _evaluate(args: argparse.Namespace) -> None:
     from dyncp.checkpoint import load_checkpoint
-    from dyncp.evaluate import evaluate, format_rows
+    from dyncp.quality import format_clips, score_test_split, to_json
 
-    rows = evaluate(load_checkpoint(args.checkpoint), data=args.data)
-    print(format_rows(rows))
+    checkpoint = load_checkpoint(args.checkpoint)
+    clips = score_test_split(args.checkpoint, args.data)
+    print(format_clips(clips))
     if args.out:
-        write_text(args.out, json.dumps(rows, indent=1) + "\n")
+        write_text(args.out, json.dumps(to_json(checkpoint, clips), indent=1) + "\n")
+
+
+def _study(args: argparse.Namespace) -> None:
+    from dyncp.checkpoint import load_checkpoint
+    from dyncp.probes.study import format_study, study
+
+    checkpoint = load_checkpoint(args.checkpoint)
+    result = study(checkpoint, args.minutes, args.data)
+    print(format_study(result))
+    if args.out:
+        content = {"preset": checkpoint.preset.name, **result}
+        write_text(args.out, json.dumps(content, indent=1) + "\n")
+
+
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not 0 < minutes <= _LONGEST_STUDY:
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most {_LONGEST_STUDY}")
+    return minutes
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -197,6 +215,13 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--data", type=Path, help=where)
     evaluate.add_argument("--out", type=Path, help="JSON to write")
     evaluate.set_defaults(run=_evaluate)
+
+    study = commands.add_parser("probe", help="what the masks know, task by task")
+    study.add_argument("--checkpoint", type=Path, required=True)
+    study.add_argument("--data", type=Path, help=where)
+    study.add_argument("--minutes", type=_minutes, default=30.0, help="of each split (30)")
+    study.add_argument("--out", type=Path, help="JSON to write")
+    study.set_defaults(run=_study)
     return parser
 
 

@@ -1,0 +1,1 @@
+"""Linear predictors on the gate masks: what the masks know about the sound."""

@@ -1,0 +1,158 @@
+"""What a network shows and what was true, frame by frame, on labelled streams."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, fields
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from dyncp import audio
+from dyncp.data.labels import FrameLabels
+from dyncp.data.open import open_source
+from dyncp.data.source import AudioSource
+from dyncp.data.speakers import Split
+from dyncp.data.speech import CACHE_FOLDER, source_key
+from dyncp.data.streams import label_stream, make_stream, stream_count
+from dyncp.files import replacing
+from dyncp.network import GatedConvFSENet
+from dyncp.preset import Audio
+
+
+@dataclass(frozen=True)
+class LabelledFrames:
+    """The streams of a split, and their labels, frames of all streams in a row.
+
+    ``lengths``: frames of each stream. ``segments`` int ``[frames]``: which segment of
+    all a frame lies in. ``classes``: names of the noise classes.
+    """
+
+    source: AudioSource
+    seed: int
+    classes: tuple[str, ...]
+    lengths: tuple[int, ...]
+    segments: np.ndarray
+    labels: FrameLabels
+
+    def noisy(self, index: int) -> np.ndarray:
+        """The noisy samples of a stream."""
+        return make_stream(self.source, self.seed, index, self.classes).noisy
+
+
+@dataclass(frozen=True)
+class Observations:
+    """What the network had inside, per frame.
+
+    ``gates`` bool and ``logits`` float16, ``[frames, blocks * gates]``; ``features`` and
+    ``mask`` float16 ``[frames, bins]``: its input and its suppression mask.
+    """
+
+    gates: np.ndarray
+    logits: np.ndarray
+    features: np.ndarray
+    mask: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Streams:
+    """Which streams; enough for another process to make them again."""
+
+    settings: Audio
+    split: Split
+    seed: int
+    classes: tuple[str, ...]
+    data: Path | None
+
+    def label(self, index: int) -> tuple[FrameLabels, np.ndarray]:
+        source = open_source(self.data, self.settings.sample_rate, self.split)
+        stream = make_stream(source, self.seed, index, self.classes)
+        labels = label_stream(self.settings, stream, self.classes)
+        return labels, stream.segment_of_frames(self.settings.hop)
+
+
+def labelled_frames(
+    settings: Audio, split: Split, minutes: float, seed: int, data: Path | None = None
+) -> LabelledFrames:
+    """About ``minutes`` of labelled streams of a split.
+
+    The labels of the synthetic data are kept in the cache; PESQ takes its time.
+    ``data`` as in :func:`dyncp.data.open.open_source`.
+    """
+    source = open_source(data, settings.sample_rate, split)
+    classes = tuple(kind for kind in source.noise_classes if kind in source.trained_noise_classes)
+    count = stream_count(minutes, classes)
+    here = Path(make_stream.__code__.co_filename)
+    key = source_key(here, *(here.with_name(f"{name}.py") for name in ("labels", "mixtures")))
+    name = f"labels-{split}-{settings.sample_rate}-{settings.n_fft}-{settings.hop}-{seed}x{count}"
+    path = CACHE_FOLDER / f"{name}-{key}.npz"
+    if data is not None or not path.is_file():
+        arrays = _label_all(_Streams(settings, split, seed, classes, data), count)
+        if data is None:
+            with replacing(path) as temporary:
+                np.savez(temporary, **arrays)  # type: ignore[arg-type]
+    else:
+        with np.load(path) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+    labels = FrameLabels(**{field.name: arrays[field.name] for field in fields(FrameLabels)})
+    lengths = tuple(int(length) for length in arrays["lengths"])
+    return LabelledFrames(source, seed, classes, lengths, arrays["segments"], labels)
+
+
+def _label_all(streams: _Streams, count: int) -> dict[str, np.ndarray]:
+    # Not forked: a fork of a process whose torch has threads may hang.
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        labelled = list(
+            tqdm(
+                pool.map(streams.label, range(count)),
+                desc=f"labels ({streams.split})",
+                total=count,
+                disable=not sys.stderr.isatty(),
+            )
+        )
+    arrays = {
+        field.name: np.concatenate([getattr(labels, field.name) for labels, _ in labelled])
+        for field in fields(FrameLabels)
+    }
+    arrays["segments"] = np.concatenate(
+        [segments + index * len(streams.classes) for index, (_, segments) in enumerate(labelled)]
+    )
+    arrays["lengths"] = np.array([len(segments) for _, segments in labelled])
+    return arrays
+
+
+def observe(network: GatedConvFSENet, frames: LabelledFrames) -> Observations:
+    """Run the network over the streams, each from a cold start."""
+
+    def run(noisy: np.ndarray, length: int) -> tuple[np.ndarray, ...]:
+        logits, features, mask = (x[:length] for x in _inside(network, noisy))
+        return logits > 0, *(x.astype(np.float16) for x in (logits, features, mask))
+
+    parts = zip(*per_stream(frames, run, "probes"), strict=True)
+    return Observations(*(np.concatenate(part) for part in parts))
+
+
+def per_stream(
+    frames: LabelledFrames, run: Callable[[np.ndarray, int], tuple[np.ndarray, ...]], what: str
+) -> list[tuple[np.ndarray, ...]]:
+    """``run(noisy samples, frames)`` of every stream, with progress."""
+    bar = tqdm(
+        frames.lengths,
+        desc=f"{what} ({frames.source.split})",
+        disable=not sys.stderr.isatty(),
+    )
+    return [run(frames.noisy(index), length) for index, length in enumerate(bar)]
+
+
+@torch.no_grad()
+def _inside(network: GatedConvFSENet, noisy: np.ndarray) -> tuple[np.ndarray, ...]:
+    settings = network.preset.audio
+    features = audio.compress(settings, audio.spectrum(settings, noisy))
+    mask, logits = network.eval()(torch.from_numpy(features)[None])
+    scores = [block[0].numpy().T for block in logits] or [np.zeros((features.shape[1], 0))]
+    return np.concatenate(scores, axis=1), features.T, mask[0].numpy().T

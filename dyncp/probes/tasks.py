@@ -1,0 +1,114 @@
+"""What is predicted for every frame, and how a prediction is judged.
+
+The tasks and measures are those of arXiv 2602.10666; the labels are defined in
+:mod:`dyncp.data.labels`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from dyncp.data.labels import TaskName
+
+Kind = Literal["yes", "class", "value"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """``yes``: is it so (a score above 0)? ``class``: which (the largest score)? ``value``."""
+
+    name: TaskName
+    kind: Kind
+    unit: str = ""
+
+
+TASKS = (
+    Task("vad", "yes"),
+    Task("gender", "yes"),
+    Task("noise", "class"),
+    Task("snr", "value", "dB"),
+    Task("si_sdr", "value", "dB"),
+    Task("pesq", "value", "MOS-LQO"),
+    Task("f0", "value", "Hz"),
+)
+
+
+def predicted(task: Task, scores: np.ndarray) -> np.ndarray:
+    """Predictions of scores ``[frames, rows]``, as labels are given: float ``[frames]``."""
+    if task.kind == "class":
+        return np.asarray(scores.argmax(axis=1), np.float64)
+    return (scores[:, 0] > 0).astype(np.float64) if task.kind == "yes" else scores[:, 0]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Means over all scored frames, with a 95 % interval of the first measure.
+
+    ``accuracy`` 0..1 with ``baseline``, that of the commoner answer; or ``r2`` with ``mae``
+    in the task's unit. What does not apply is NaN.
+    """
+
+    accuracy: float
+    baseline: float
+    r2: float
+    mae: float
+    low: float
+    high: float
+    frames: int
+
+
+def judge(task: Task, scores: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> Judgement:
+    """Score predictions where there are labels.
+
+    ``groups`` int ``[frames]`` says which frames belong together (one segment, one
+    speaker): the interval is a bootstrap over them, since neighbouring frames are alike.
+    """
+    scored = ~np.isnan(labels)
+    if not scored.any():
+        nan = float("nan")
+        return Judgement(nan, nan, nan, nan, nan, nan, 0)
+    truth = labels[scored].astype(np.float64)
+    guess = predicted(task, scores[scored])
+    _, group = np.unique(groups[scored], return_inverse=True)
+    draws = _draws(int(group.max()) + 1)
+    counts = np.bincount(group)
+    if task.kind == "value":
+        error, spread = (guess - truth) ** 2, truth**2
+        sums = [np.bincount(group, weights) for weights in (error, spread, truth)]
+
+        def r2(picked: np.ndarray) -> np.ndarray:
+            n = picked @ counts
+            squared, square, total = (picked @ s for s in sums)
+            return np.asarray(1 - squared / np.maximum(square - total**2 / n, 1e-12))
+
+        low, high = np.percentile(r2(draws), [2.5, 97.5])
+        return Judgement(
+            accuracy=float("nan"),
+            baseline=float("nan"),
+            r2=float(r2(np.ones((1, len(counts))))[0]),
+            mae=float(np.abs(guess - truth).mean()),
+            low=float(low),
+            high=float(high),
+            frames=len(truth),
+        )
+    right = np.bincount(group, guess == truth)
+    low, high = np.percentile((draws @ right) / (draws @ counts), [2.5, 97.5])
+    _, often = np.unique(truth, return_counts=True)
+    return Judgement(
+        accuracy=float((guess == truth).mean()),
+        baseline=float(often.max() / len(truth)),
+        r2=float("nan"),
+        mae=float("nan"),
+        low=float(low),
+        high=float(high),
+        frames=len(truth),
+    )
+
+
+def _draws(groups: int, times: int = 1000) -> np.ndarray:
+    """How often each group is in each resample: ``[times, groups]``."""
+    rng = np.random.default_rng(20260211)
+    return rng.multinomial(groups, np.full(groups, 1 / groups), times).astype(np.float64)
