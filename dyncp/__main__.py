@@ -33,7 +33,8 @@ def _train(args: argparse.Namespace) -> int | None:
         if world.is_main:
             if resumed:
                 print(f"going on at step {trainer.step} of {preset.training.steps}")
-            print(f"curves: tensorboard --logdir {trainer.curves_path}", flush=True)
+            viewer = Path(sys.executable).with_name("tensorboard")
+            print(f"curves: {viewer} --logdir {trainer.curves_path}", flush=True)
         try:
             trainer.run()
         except StoppedEarly as stop:

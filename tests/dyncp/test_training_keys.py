@@ -27,10 +27,13 @@ def tiny_with(**training: Any) -> Preset:
     return parse_preset("tiny", values, "tiny")
 
 
-def ship(folder: Path, monkeypatch: pytest.MonkeyPatch, seed: int = 9, **audio: Any) -> str:
-    """A static network's checkpoint, as if it had been shipped; gives its preset's file."""
+def ship(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, seed: int = 9, gated: bool = False, **audio: Any
+) -> str:
+    """A checkpoint as if it had been shipped for preset static; gives the preset's file."""
     values = tiny_values()
-    del values["gate"]
+    if not gated:
+        del values["gate"]
     values["audio"].update(audio)
     file = write_toml(folder / "static.toml", values)
     torch.manual_seed(seed)
@@ -42,10 +45,11 @@ def ship(folder: Path, monkeypatch: pytest.MonkeyPatch, seed: int = 9, **audio: 
     return str(file)
 
 
-def test_a_run_starts_from_the_backbone_that_ships(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("gated", [False, True])
+def test_a_run_starts_from_the_backbone_that_ships_and_gates_of_its_own(
+    gated: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = ship(tmp_path, monkeypatch)
+    file = ship(tmp_path, monkeypatch, gated=gated)
     trainer = Trainer(tiny_with(start=file), tmp_path / "run", threads=1)
     shipped = torch.load(tmp_path / "static.pt", weights_only=True)["weights"]
     fresh = Trainer(tiny_preset(), tmp_path / "fresh", threads=1).network.state_dict()
@@ -55,7 +59,7 @@ def test_a_run_starts_from_the_backbone_that_ships(
             continue
         copied += ".gate." not in name
         assert torch.equal(weight, fresh[name] if ".gate." in name else shipped[name]), name
-    assert copied == len(shipped)
+    assert copied == sum(".gate." not in name for name in shipped)
 
 
 def test_a_start_that_does_not_fit_is_named(
@@ -204,3 +208,7 @@ def test_a_run_with_probes_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> N
     for name, weight in whole.network.state_dict().items():
         assert torch.equal(weight, second.network.state_dict()[name]), name
     assert list(whole.network.state_dict()) == list(GatedConvFSENet(preset).state_dict())
+    plain = Trainer(tiny_with(steps=4, validate_every=2), tmp_path / "plain", threads=1)
+    plain.run()
+    for ours, theirs in zip(whole.network.blocks, plain.network.blocks, strict=True):
+        assert not torch.equal(ours.gate.score.weight, theirs.gate.score.weight)
