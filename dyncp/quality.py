@@ -142,7 +142,7 @@ def format_clips(clips: list[Clip]) -> str:
         def mean(field: str, group: list[Clip] = group) -> float:
             return float(np.nanmean([getattr(clip, field) for clip in group]))
 
-        used = np.mean([np.mean(clip.open) if clip.open else 1.0 for clip in group])
+        used = np.mean([float(np.mean(clip.open)) if clip.open else 1.0 for clip in group])
         lines.append(
             f"{name:<12}{'yes' if group[0].seen else 'no':>8}"
             f"{mean('si_sdr_noisy'):>11.2f}{mean('si_sdr'):>7.2f}"

@@ -68,7 +68,8 @@ def study(
     fitter = observed(checkpoint, minutes, data)
     sets = [f for f in FEATURES if checkpoint.preset.gate or f.name in ("stft", "mask")]
     bar = tqdm(total=len(sets) * len(TASKS), desc="fit", disable=not sys.stderr.isatty())
-    results, best = [], {}
+    results: list[dict[str, Any]] = []
+    best: dict[str, np.ndarray] = {}
     for features in sets:
         train, test = fitter.take(features)
         for task in TASKS:

@@ -24,6 +24,7 @@ from dyncp.checkpoint import Checkpoint, save_checkpoint
 from dyncp.data.labels import active_level
 from dyncp.data.open import open_source
 from dyncp.data.source import Mixture
+from dyncp.errors import UserError
 from dyncp.metrics import si_sdr
 from dyncp.network import GatedConvFSENet
 from dyncp.preset import Preset
@@ -119,17 +120,19 @@ class Trainer:
         self.device = self.world.device
         self.network = GatedConvFSENet(preset).to(self.device)
         share_batch_statistics(self.network, self.world)
-        self._probes = JointProbes(preset).to(self.device) if preset.training.probe_weight else None
-        self._parameters = [*self.network.parameters()]
-        if self._probes:
-            self._parameters += self._probes.parameters()
-        self.optimiser = torch.optim.Adam(self._parameters, lr=0.0)
         self._checkpoints: dict[str, str] = {}
         self._teacher = self._load_checkpoints()
         self.transform = Transform(preset.audio, self.device)
         with self.world.main_first():  # what is not in the cache is rendered once
             self.source = open_source(data, preset.audio.sample_rate, "train")
             validation = open_source(data, preset.audio.sample_rate, "validation")
+        self._parameters = [*self.network.parameters()]
+        self._probes = None
+        if preset.training.probe_weight:
+            classes = self.source.trained_noise_classes
+            self._probes = JointProbes(preset, classes).to(self.device)
+            self._parameters += self._probes.parameters()
+        self.optimiser = torch.optim.Adam(self._parameters, lr=0.0)
         seed = (preset.training.seed, 1)
         self._validation = validation.batch(seed, _VALIDATION_CLIPS, _VALIDATION_SECONDS)
         self.step = 0
@@ -167,6 +170,12 @@ class Trainer:
             return False
         teacher = self._checkpoints.get("teacher")
         state = read_state(self.state_path, self.preset, teacher, self.device)
+        heard = state.get("data", self.source.name)  # what began before it was kept
+        if heard != self.source.name:
+            raise UserError(
+                f"{self.folder} holds a run on other data ({heard}, not {self.source.name}); "
+                "give another --folder, or remove that one"
+            )
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         if self._probes:
@@ -185,6 +194,7 @@ class Trainer:
             "seconds": self.seconds,
             "history": [vars(v) for v in self.history],
             "best_loss": self.best_loss,
+            "data": self.source.name,
         }
         if self._probes:
             state["probes"] = self._probes.state_dict()
