@@ -15,6 +15,9 @@ from dyncp.data.labels import TaskName
 
 Kind = Literal["yes", "class", "value"]
 
+_NO_SPREAD = 1e-9
+"""A variance that only rounding makes, in any of the units."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -45,10 +48,11 @@ def predicted(task: Task, scores: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Judgement:
-    """Means over all scored frames, with a 95 % interval of the first measure.
+    """Means over all scored frames, with a 95 % interval, ``low`` to ``high``, of the first.
 
-    ``accuracy`` 0..1 with ``baseline``, that of the commoner answer; or ``r2`` with ``mae``
-    in the task's unit. What does not apply is NaN.
+    ``accuracy`` 0..1 with ``baseline``, that of the answer which is commonest among the
+    labels that are judged; or ``r2`` with ``mae`` in the task's unit. What does not apply is
+    NaN, and so is ``r2`` where all labels are equal. ``frames``: how many were scored.
     """
 
     accuracy: float
@@ -65,6 +69,8 @@ def judge(task: Task, scores: np.ndarray, labels: np.ndarray, groups: np.ndarray
 
     ``groups`` int ``[frames]`` says which frames belong together (one segment, one
     speaker): the interval is a bootstrap over them, since neighbouring frames are alike.
+    Over segments it takes those of one speaker for independent, and is too narrow for what
+    a few speakers decide, as ``gender``.
     """
     scored = ~np.isnan(labels)
     if not scored.any():
@@ -76,15 +82,19 @@ def judge(task: Task, scores: np.ndarray, labels: np.ndarray, groups: np.ndarray
     draws = _draws(int(group.max()) + 1)
     counts = np.bincount(group)
     if task.kind == "value":
-        error, spread = (guess - truth) ** 2, truth**2
-        sums = [np.bincount(group, weights) for weights in (error, spread, truth)]
+        error, centred = (guess - truth) ** 2, truth - truth.mean()
+        sums = [np.bincount(group, weights) for weights in (error, centred**2, centred)]
 
         def r2(picked: np.ndarray) -> np.ndarray:
             n = picked @ counts
             squared, square, total = (picked @ s for s in sums)
-            return np.asarray(1 - squared / np.maximum(square - total**2 / n, 1e-12))
+            spread = square - total**2 / n
+            spread[spread <= _NO_SPREAD * n] = np.nan
+            return np.asarray(1 - squared / spread)
 
-        low, high = np.percentile(r2(draws), [2.5, 97.5])
+        sampled = r2(draws)
+        known = sampled[~np.isnan(sampled)]
+        low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
         return Judgement(
             accuracy=float("nan"),
             baseline=float("nan"),
