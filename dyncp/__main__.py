@@ -47,7 +47,7 @@ def _train(args: argparse.Namespace) -> int | None:
     checkpoint.record = trainer.record() | {"data": trainer.source.name}
     if preset.gate:
         print("fitting the probes", flush=True)
-        checkpoint.probes = fit_probes(checkpoint, data=args.data)
+        checkpoint.probes = fit_probes(checkpoint, STUDY_MINUTES, args.data)
         checkpoint.record["probe_minutes"] = STUDY_MINUTES
     save_checkpoint(args.out, checkpoint, half=True)
     write_text(args.out.with_suffix(".json"), json.dumps(checkpoint.record, indent=1) + "\n")
