@@ -58,7 +58,9 @@ def fit(task: Task, features: np.ndarray, labels: np.ndarray, classes: int) -> L
         )
     standard = (x[:, used] - mean[used]) / std[used]
     if task.kind == "value":
-        ridge = Ridge(alpha=_TIKHONOV).fit(standard, y.astype(np.float64))
+        # float64: gates that are nearly alike make the normal equations ill-conditioned.
+        ridge = Ridge(alpha=_TIKHONOV, copy_X=False)
+        ridge.fit(standard.astype(np.float64), y.astype(np.float64))
         found, bias = ridge.coef_[None].astype(np.float64), np.array([ridge.intercept_])
     else:
         # scikit-learn weighs the summed loss; alpha is of the mean's.

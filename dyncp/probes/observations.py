@@ -32,7 +32,8 @@ class LabelledFrames:
 
     ``classes``: names of the noise classes that labels are indices into, the same in every
     split. ``mixed``: those that these streams have. ``lengths``: frames of each stream.
-    ``segments`` int ``[frames]``: which segment of all a frame lies in.
+    ``segments`` and ``speakers`` int ``[frames]``: which segment of all, and of which speaker,
+    a frame lies in.
     """
 
     source: AudioSource
@@ -41,6 +42,7 @@ class LabelledFrames:
     mixed: tuple[str, ...]
     lengths: tuple[int, ...]
     segments: np.ndarray
+    speakers: np.ndarray
     labels: FrameLabels
 
     def noisy(self, index: int) -> np.ndarray:
@@ -75,11 +77,13 @@ class _Streams:
 
     def label(
         self, index: int, source: AudioSource | None = None
-    ) -> tuple[FrameLabels, np.ndarray]:
+    ) -> tuple[FrameLabels, np.ndarray, list[str]]:
+        """Labels, the segment of each frame, the speaker of each segment."""
         source = source or _workers_source(self.data, self.settings.sample_rate, self.split)
         stream = make_stream(source, self.seed, index, self.mixed)
         labels = label_stream(self.settings, stream, self.classes)
-        return labels, stream.segment_of_frames(self.settings.hop)
+        names = [segment.speaker.name for segment in stream.segments]
+        return labels, stream.segment_of_frames(self.settings.hop), names
 
 
 @cache
@@ -103,7 +107,8 @@ def labelled_frames(
     mixed = tuple(kind for kind in own if kind in classes) or own
     count = stream_count(minutes, mixed)
     name = f"labels-{split}-{settings.sample_rate}-{settings.n_fft}-{settings.hop}-{seed}x{count}"
-    path = CACHE_FOLDER / f"{name}-{source_key(*label_sources())}.npz"
+    key = source_key(Path(__file__), *label_sources())
+    path = CACHE_FOLDER / f"{name}-{key}.npz"
     if data is not None or not path.is_file():
         streams = _Streams(settings, split, seed, classes, mixed, data)
         arrays = _label_all(streams, source, count)
@@ -115,7 +120,9 @@ def labelled_frames(
             arrays = {name: stored[name] for name in stored.files}
     labels = FrameLabels(**{field.name: arrays[field.name] for field in fields(FrameLabels)})
     lengths = tuple(int(length) for length in arrays["lengths"])
-    return LabelledFrames(source, seed, classes, mixed, lengths, arrays["segments"], labels)
+    return LabelledFrames(
+        source, seed, classes, mixed, lengths, arrays["segments"], arrays["speakers"], labels
+    )
 
 
 def _label_all(streams: _Streams, source: AudioSource, count: int) -> dict[str, np.ndarray]:
@@ -133,13 +140,15 @@ def _label_all(streams: _Streams, source: AudioSource, count: int) -> dict[str, 
                 )
             )
     arrays = {
-        field.name: np.concatenate([getattr(labels, field.name) for labels, _ in labelled])
+        field.name: np.concatenate([getattr(labels, field.name) for labels, *_ in labelled])
         for field in fields(FrameLabels)
     }
     arrays["segments"] = np.concatenate(
-        [segments + index * len(streams.mixed) for index, (_, segments) in enumerate(labelled)]
+        [segments + index * len(streams.mixed) for index, (_, segments, _) in enumerate(labelled)]
     )
-    arrays["lengths"] = np.array([len(segments) for _, segments in labelled])
+    _, speaker = np.unique([name for *_, names in labelled for name in names], return_inverse=True)
+    arrays["speakers"] = speaker[arrays["segments"]]
+    arrays["lengths"] = np.array([len(segments) for _, segments, _ in labelled])
     return arrays
 
 

@@ -62,7 +62,7 @@ class Fitter:
         return fit_thinned(task, taken, self.train)
 
     def judge(self, task: Task, scores: np.ndarray) -> dict[str, float]:
-        return asdict(judge(task, scores, self.test.labels.of(task.name), self.test.segments))
+        return asdict(judge(task, scores, self.test.labels.of(task.name), self.test.speakers))
 
 
 def study(
@@ -72,9 +72,9 @@ def study(
 
     Gives ``{"minutes", "classes", "gates", "results": [one a task and set of features]}``:
     the minutes of each split that were heard, the names of the noise classes, how many gates
-    there are. A result has the fields of :class:`dyncp.probes.tasks.Judgement`,
-    ``operations`` a frame and ``used`` features. A network without gates has the STFT and
-    the suppression mask alone, what gates are compared with.
+    there are. A result has the fields of :class:`dyncp.probes.tasks.Judgement`, its interval
+    over the test speakers, ``operations`` a frame and ``used`` features. A network without
+    gates has the STFT and the suppression mask alone, what gates are compared with.
     """
     fitter = observed(checkpoint, minutes, data)
     sets = [f for f in FEATURES if checkpoint.preset.gate or f.name in ("stft", "mask")]

@@ -69,8 +69,8 @@ def judge(task: Task, scores: np.ndarray, labels: np.ndarray, groups: np.ndarray
 
     ``groups`` int ``[frames]`` says which frames belong together (one segment, one
     speaker): the interval is a bootstrap over them, since neighbouring frames are alike.
-    Over segments it takes those of one speaker for independent, and is too narrow for what
-    a few speakers decide, as ``gender``.
+    Groups must be independent; one alone has no interval, NaN. Segments of a speaker who is
+    in others too are not, and make it too narrow for what few speakers decide, as ``gender``.
     """
     scored = ~np.isnan(labels)
     if not scored.any():
@@ -94,28 +94,35 @@ def judge(task: Task, scores: np.ndarray, labels: np.ndarray, groups: np.ndarray
 
         sampled = r2(draws)
         known = sampled[~np.isnan(sampled)]
-        low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
+        low, high = _interval(known, len(counts))
         return Judgement(
             accuracy=float("nan"),
             baseline=float("nan"),
             r2=float(r2(np.ones((1, len(counts))))[0]),
             mae=float(np.abs(guess - truth).mean()),
-            low=float(low),
-            high=float(high),
+            low=low,
+            high=high,
             frames=len(truth),
         )
     right = np.bincount(group, guess == truth)
-    low, high = np.percentile((draws @ right) / (draws @ counts), [2.5, 97.5])
+    low, high = _interval((draws @ right) / (draws @ counts), len(counts))
     _, often = np.unique(truth, return_counts=True)
     return Judgement(
         accuracy=float((guess == truth).mean()),
         baseline=float(often.max() / len(truth)),
         r2=float("nan"),
         mae=float("nan"),
-        low=float(low),
-        high=float(high),
+        low=low,
+        high=high,
         frames=len(truth),
     )
+
+
+def _interval(sampled: np.ndarray, groups: int) -> tuple[float, float]:
+    if groups == 1 or not len(sampled):
+        return float("nan"), float("nan")
+    low, high = np.percentile(sampled, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def _draws(groups: int, times: int = 1000) -> np.ndarray:

@@ -10,11 +10,19 @@ import numpy as np
 import pytest
 
 from dyncp.data import streams
-from dyncp.preset import Audio
+from dyncp.preset import Audio, Preset, parse_preset
 from dyncp.probes import observations, study
+from tests.conftest import tiny_preset
 
 MINUTES = 0.15
 """One stream of the ten classes."""
+
+
+def coarse_preset(site: str | None) -> Preset:
+    """The tiny network on frames of 512 samples, of which there are fewer."""
+    values = tiny_preset(site).to_dict()
+    values["audio"].update(n_fft=512, hop=256, bins=257)
+    return parse_preset("tiny", values, "tiny")
 
 
 def slope(settings: Audio, noisy: np.ndarray, clean: np.ndarray) -> np.ndarray:

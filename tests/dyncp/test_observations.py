@@ -16,15 +16,15 @@ from dyncp.data.noise_clips import noise_classes
 from dyncp.data.streams import label_sources, make_stream
 from dyncp.enhance import enhance
 from dyncp.network import GatedConvFSENet
-from dyncp.preset import Audio, Preset, parse_preset
+from dyncp.preset import Audio
 from dyncp.probes import observations
 from dyncp.probes.observations import LabelledFrames, labelled_frames, observe
 from tests.conftest import tiny_preset
 from tests.dyncp.corpora import NOISES, folder, tone, voicebank, write
-from tests.dyncp.quick_probes import quick_probes
+from tests.dyncp.quick_probes import coarse_preset, quick_probes
 
 TWO_STREAMS = 2 * 10 / 60
-SETTINGS = dataclasses.replace(tiny_preset().audio, n_fft=512, hop=256, bins=257)
+SETTINGS = coarse_preset(None).audio
 
 
 @pytest.fixture
@@ -37,6 +37,7 @@ def same(one: LabelledFrames, other: LabelledFrames) -> None:
     for field in dataclasses.fields(FrameLabels):
         np.testing.assert_array_equal(one.labels.of(field.name), other.labels.of(field.name))
     np.testing.assert_array_equal(one.segments, other.segments)
+    np.testing.assert_array_equal(one.speakers, other.speakers)
     assert (one.lengths, one.classes, one.mixed) == (other.lengths, other.classes, other.mixed)
 
 
@@ -58,11 +59,20 @@ def test_labels_are_of_the_samples_that_the_network_hears(cache: Path) -> None:
     assert 0.3 < frames.labels.vad.mean() < 1
 
 
-def paper_frames(site: str | None) -> Preset:
-    """The tiny network on frames of 512 samples, of which there are fewer."""
-    values = tiny_preset(site).to_dict()
-    values["audio"].update(n_fft=512, hop=256, bins=257)
-    return parse_preset("tiny", values, "tiny")
+def test_the_segments_of_a_speaker_are_known_across_streams(cache: Path) -> None:
+    frames = labelled_frames(SETTINGS, "test", TWO_STREAMS, 4)
+    said = [
+        (segment.speaker.name, 10 * index + number)
+        for index in range(2)
+        for number, segment in enumerate(
+            make_stream(frames.source, 4, index, frames.mixed).segments
+        )
+    ]
+    numbers = {name: set(frames.speakers[frames.segments == n]) for name, n in said}
+    assert len(numbers) < 20, "nobody is heard twice"
+    for name, number in said:
+        assert set(frames.speakers[frames.segments == number]) == numbers[name]
+    assert len(set.union(*numbers.values())) == len(numbers) == frames.speakers.max() + 1
 
 
 def moving_gates(network: GatedConvFSENet, noisy: np.ndarray) -> None:
@@ -81,7 +91,7 @@ def test_what_is_seen_of_a_frame_is_what_the_network_had_in_it(
     cache: Path, site: str | None
 ) -> None:
     torch.manual_seed(1)
-    preset = paper_frames(site)
+    preset = coarse_preset(site)
     network = GatedConvFSENet(preset)
     frames = labelled_frames(preset.audio, "train", TWO_STREAMS, 4)
     moving_gates(network, frames.noisy(0))
@@ -219,7 +229,7 @@ def test_processes_label_as_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyP
     frames = labelled_frames(SETTINGS, "train", TWO_STREAMS, 1, root)
     assert frames.mixed == ("cafe",) and frames.lengths == (625, 625)
     streams = observations._Streams(SETTINGS, "train", 1, ("cafe",), ("cafe",), root)
-    labels, segments = streams.label(1, frames.source)
+    labels, segments, _ = streams.label(1, frames.source)
     for field in dataclasses.fields(FrameLabels):
         here = frames.labels.of(field.name)[625:]  # type: ignore[arg-type]
         np.testing.assert_array_equal(here, labels.of(field.name))  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def draw(seed: int, task: Task) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scores, labels of which some are NaN, and 1 to 12 groups, of 200 frames."""
+    """Scores, labels of which some are NaN, and 2 to 12 groups, of 200 frames."""
     rng = np.random.default_rng(seed)
     scores = rng.normal(0, 1, (200, 4 if task.kind == "class" else 1))
     if task.kind == "value":
@@ -27,7 +27,7 @@ def draw(seed: int, task: Task) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         right = predicted(task, scores)
         labels = np.where(rng.random(200) < 0.7, right, rng.integers(0, scores.shape[1] + 1, 200))
     labels = np.where(rng.random(200) < 0.2, np.nan, labels).astype(np.float32)
-    return scores, labels, np.sort(rng.integers(0, rng.integers(1, 13), 200)) * 7
+    return scores, labels, np.sort(rng.integers(0, rng.integers(2, 13), 200)) * 7
 
 
 @given(seeds, st.sampled_from([YES, WHICH]))
@@ -89,7 +89,9 @@ def test_the_interval_is_over_groups_not_frames() -> None:
 
 def test_one_group_says_nothing_of_how_sure_it_is() -> None:
     found = judge(YES, np.ones((4, 1)), np.array([1, 1, 0, 1.0]), np.zeros(4, int))
-    assert found.low == found.high == found.accuracy == 0.75
+    assert found.accuracy == 0.75 and np.isnan([found.low, found.high]).all()
+    found = judge(VALUE, np.ones((4, 1)), np.array([1, 1, 0, 1.0]), np.zeros(4, int))
+    assert np.isfinite(found.r2) and np.isnan([found.low, found.high]).all()
 
 
 @pytest.mark.parametrize("task", [YES, WHICH, VALUE])
