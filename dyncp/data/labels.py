@@ -5,6 +5,7 @@ Frames are those of :func:`dyncp.audio.spectrum`: frame t covers hops t - 1 and 
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Literal
 
@@ -99,7 +100,9 @@ def fundamental_frequency(settings: Audio, clean: np.ndarray) -> np.ndarray:
 
     DIO, refined by StoneMask (Morise et al., the WORLD vocoder), 60 to 500 Hz.
     """
-    import pyworld
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says at every start how it finds its version
+        import pyworld
 
     x = clean.astype(np.float64)
     rate, period = settings.sample_rate, 1000 * settings.hop / settings.sample_rate
