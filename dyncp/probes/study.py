@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,7 @@ class Fitter:
         return fit(task, taken, labels, len(self.train.classes))
 
     def judge(self, task: Task, scores: np.ndarray) -> dict[str, float]:
-        return asdict(judge(task, scores, self.test.labels.of(task.name), self.test.segments))
+        return judge(task, scores, self.test.labels.of(task.name), self.test.segments).to_dict()
 
 
 def study(
