@@ -150,6 +150,15 @@ def _study(args: argparse.Namespace) -> None:
         write_text(args.out, json.dumps(content, indent=1) + "\n")
 
 
+def _pictures(args: argparse.Namespace) -> None:
+    from dyncp.checkpoint import load_checkpoint
+    from dyncp.pictures.write import draw_pictures
+
+    checkpoint = load_checkpoint(args.checkpoint)
+    for path in draw_pictures(checkpoint, args.out, args.minutes, args.data):
+        print(f"wrote {path}")
+
+
 def _minutes(text: str) -> float:
     minutes = float(text)
     if not 0 < minutes <= _LONGEST_STUDY:
@@ -211,6 +220,12 @@ def _parser() -> argparse.ArgumentParser:
     enhance.add_argument("--out", type=Path, required=True)
     enhance.set_defaults(run=_enhance)
 
+    _add_judges(commands, where)
+    return parser
+
+
+def _add_judges(commands: Any, where: str) -> None:
+    """The commands that show what a checkpoint is worth."""
     evaluate = commands.add_parser("evaluate", help="score a checkpoint on the test split")
     evaluate.add_argument("--checkpoint", type=Path, required=True)
     evaluate.add_argument("--data", type=Path, help=where)
@@ -223,7 +238,13 @@ def _parser() -> argparse.ArgumentParser:
     study.add_argument("--minutes", type=_minutes, default=30.0, help="of each split (30)")
     study.add_argument("--out", type=Path, help="JSON to write")
     study.set_defaults(run=_study)
-    return parser
+
+    pictures = commands.add_parser("pictures", help="draw what the gates do and know, as PNG")
+    pictures.add_argument("--checkpoint", type=Path, required=True)
+    pictures.add_argument("--out", type=Path, required=True, help="folder to write to")
+    pictures.add_argument("--data", type=Path, help=where)
+    pictures.add_argument("--minutes", type=_minutes, default=20.0, help="of the test split (20)")
+    pictures.set_defaults(run=_pictures)
 
 
 def main() -> int:

@@ -102,19 +102,18 @@ def write_page(results: dict[str, Any], path: Path) -> str:
 
 def draw(results: dict[str, Any], path: Path) -> None:
     """The picture of quality against executed MACs."""
-    from dyncp.pictures.quality import Point, quality_against_macs
+    from dyncp.pictures.trade_off import QualityPoint, quality_against_macs
 
     points = [
-        Point(
+        QualityPoint(
             name=name,
             executed_macs=figures["macs_executed"],
             dense_macs=figures["macs_dense"],
             pesq=figures["pesq"]["mean"],
             low=figures["pesq"]["low"],
             high=figures["pesq"]["high"],
-            gated=bool(figures["open_by_block"]),
         )
         for name, figures in results["presets"].items()
     ]
     noisy = next(iter(results["presets"].values()))["pesq_noisy"]["mean"]
-    quality_against_macs(points, noisy, path)
+    quality_against_macs(points, path, noisy_pesq=noisy)
