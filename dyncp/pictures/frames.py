@@ -48,7 +48,11 @@ def pictured(checkpoint: Checkpoint, minutes: float, seed: int, data: Path | Non
     Raises :class:`UserError` for a network without gates, or whose gates never change.
     """
     preset = checkpoint.preset
-    require_gates(checkpoint)
+    if preset.gate is None:
+        raise UserError(
+            f"preset '{preset.name}' has no gates to picture; "
+            "give the checkpoint of a preset with a [gate]"
+        )
     frames = _labelled(preset.audio, minutes, seed, data)
     gates = observe(checkpoint.network, frames).gates
     if not changing(gates).any():
@@ -57,15 +61,6 @@ def pictured(checkpoint: Checkpoint, minutes: float, seed: int, data: Path | Non
             f"picture; was it trained? Run `make train PRESET={preset.name}`"
         )
     return Pictured(checkpoint, frames, gates.reshape(len(gates), preset.blocks, preset.gates))
-
-
-def require_gates(checkpoint: Checkpoint) -> None:
-    """Raise :class:`UserError` for a static network."""
-    if checkpoint.preset.gate is None:
-        raise UserError(
-            f"preset '{checkpoint.preset.name}' has no gates to picture; "
-            "give the checkpoint of a preset with a [gate]"
-        )
 
 
 def changing(gates: np.ndarray) -> np.ndarray:
@@ -79,7 +74,7 @@ def _labelled(settings: Audio, minutes: float, seed: int, data: Path | None) -> 
     labels, segments = [], []
     for index in range(stream_count(minutes, classes)):
         stream = make_stream(source, seed, index, classes)
-        labels.append(_labels(settings, stream, classes))
+        labels.append(cheap_labels(settings, stream, classes))
         segments.append(stream.segment_of_frames(settings.hop) + index * len(classes))
     joined = {
         field.name: np.concatenate([getattr(part, field.name) for part in labels])
@@ -95,7 +90,7 @@ def _labelled(settings: Audio, minutes: float, seed: int, data: Path | None) -> 
     )
 
 
-def _labels(settings: Audio, stream: Stream, classes: tuple[str, ...]) -> FrameLabels:
+def cheap_labels(settings: Audio, stream: Stream, classes: tuple[str, ...]) -> FrameLabels:
     """As :func:`dyncp.data.streams.label_stream` has them; ``pesq`` and ``f0`` are NaN."""
     of_frame = stream.segment_of_frames(settings.hop)
     levels = np.array([active_level(segment.clean) for segment in stream.segments])

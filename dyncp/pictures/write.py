@@ -7,7 +7,7 @@ from pathlib import Path
 from dyncp.checkpoint import Checkpoint
 from dyncp.pictures.answers import probes_of
 from dyncp.pictures.coefficients import draw_coefficients
-from dyncp.pictures.frames import pictured, require_gates
+from dyncp.pictures.frames import pictured
 from dyncp.pictures.gates import draw_gates
 from dyncp.pictures.tsne import FRAMES, draw_tsne
 from dyncp.probes.study import TEST_SEED
@@ -28,7 +28,6 @@ def draw_pictures(
     :func:`dyncp.data.open.open_source`. Gives the files that were written. Raises
     :class:`dyncp.errors.UserError` for a network without gates, or whose gates never change.
     """
-    require_gates(checkpoint)
     written = []
     if probes_of(checkpoint.probes):
         written.append(folder / "coefficients.png")
