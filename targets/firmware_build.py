@@ -27,11 +27,11 @@ from targets.compiler.emit import LAYOUTS, write_c
 from targets.compiler.packing import layout_of
 from targets.compiler.plan import Plan
 from targets.image import (
-    APPLICATION_FLAGS,
     BUILD_FLAGS,
     COMPILER,
-    LIBRARY_FLAGS,
+    FAST_FLAGS,
     LINK_FLAGS,
+    SMALL_FLAGS,
     compiler_version,
     link_image,
     port_sources,
@@ -150,7 +150,9 @@ def build_image(model: ModelSources, board: Board, out: Path) -> Firmware:
     generated = out / "source"
     write_board_files(board, generated)
     ours = [path for folder in ("link", "app") for path in (FIRMWARE_FOLDER / folder).glob("*.c")]
-    application = [*port_sources(board), *sorted(ours)]
+    runtime = [path for path in model.sources if path.parent == FIRMWARE_FOLDER / "runtime"]
+    small = [*port_sources(board), *sorted(ours), *runtime]
+    fast = [path for path in model.sources if path not in runtime]
     flags = (
         *board.core.flags,
         *BUILD_FLAGS,
@@ -158,8 +160,9 @@ def build_image(model: ModelSources, board: Board, out: Path) -> Firmware:
         *_layout_flags(model.layouts),
     )
     compiler = compiler_version()
-    settings = [compiler, *flags, *LIBRARY_FLAGS, *APPLICATION_FLAGS, *LINK_FLAGS]
-    build_id = _build_id([*application, *model.sources], [generated, model.folder], settings)
+    names = [path.name for path in small]
+    settings = [compiler, *flags, *FAST_FLAGS, *SMALL_FLAGS, *names, *LINK_FLAGS]
+    build_id = _build_id([*small, *fast], [generated, model.folder], settings)
     write_text(generated / "build_id.h", _build_id_header(build_id))
 
     with ExitStack() as stack:
@@ -168,8 +171,8 @@ def build_image(model: ModelSources, board: Board, out: Path) -> Firmware:
             for suffix in ("elf", "map", "json")
         )
         link_image(
-            model.sources,
-            application,
+            fast,
+            small,
             board,
             generated,
             elf=elf,
