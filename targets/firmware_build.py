@@ -27,11 +27,11 @@ from targets.compiler.emit import LAYOUTS, write_c
 from targets.compiler.packing import layout_of
 from targets.compiler.plan import Plan
 from targets.image import (
+    APPLICATION_FLAGS,
     BUILD_FLAGS,
     COMPILER,
-    FAST_FLAGS,
+    LIBRARY_FLAGS,
     LINK_FLAGS,
-    SMALL_FLAGS,
     compiler_version,
     link_image,
     port_sources,
@@ -60,6 +60,7 @@ class ModelSources:
     model_hash: str
     max_payload: int = _DEFAULT_PAYLOAD
     layouts: Layouts = field(default_factory=dict)
+    has_probes: bool = True
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ def build_planned(plan: Plan, board: Board, out: Path) -> Firmware:
         layouts={
             layer.name: layout_of(plan.network, layer, kernels) for layer in plan.network.layers
         },
+        has_probes=bool(plan.probes),
     )
     return build_image(sources, board, out)
 
@@ -150,19 +152,17 @@ def build_image(model: ModelSources, board: Board, out: Path) -> Firmware:
     generated = out / "source"
     write_board_files(board, generated)
     ours = [path for folder in ("link", "app") for path in (FIRMWARE_FOLDER / folder).glob("*.c")]
-    runtime = [path for path in model.sources if path.parent == FIRMWARE_FOLDER / "runtime"]
-    small = [*port_sources(board), *sorted(ours), *runtime]
-    fast = [path for path in model.sources if path not in runtime]
+    application = [*port_sources(board), *sorted(ours)]
     flags = (
         *board.core.flags,
         *BUILD_FLAGS,
         f"-DLINK_MAX_PAYLOAD={model.max_payload}",
         *_layout_flags(model.layouts),
+        f"-DSLUICE_HAS_PROBES={int(model.has_probes)}",
     )
     compiler = compiler_version()
-    names = [path.name for path in small]
-    settings = [compiler, *flags, *FAST_FLAGS, *SMALL_FLAGS, *names, *LINK_FLAGS]
-    build_id = _build_id([*small, *fast], [generated, model.folder], settings)
+    settings = [compiler, *flags, *LIBRARY_FLAGS, *APPLICATION_FLAGS, *LINK_FLAGS]
+    build_id = _build_id([*application, *model.sources], [generated, model.folder], settings)
     write_text(generated / "build_id.h", _build_id_header(build_id))
 
     with ExitStack() as stack:
@@ -171,8 +171,8 @@ def build_image(model: ModelSources, board: Board, out: Path) -> Firmware:
             for suffix in ("elf", "map", "json")
         )
         link_image(
-            fast,
-            small,
+            model.sources,
+            application,
             board,
             generated,
             elf=elf,

@@ -16,9 +16,9 @@ from targets.toolchain import ToolFailure, run_tool
 
 COMPILER = "arm-none-eabi-gcc"
 BUILD_FLAGS = (*C_FLAGS, "-g", "-ffunction-sections", "-fdata-sections")
-FAST_FLAGS = ("-O2",)
-SMALL_FLAGS = ("-Os",)
-"""For what takes little of a hop's time: it arranges the work of the kernels, or runs beside."""
+LIBRARY_FLAGS = ("-O2",)
+APPLICATION_FLAGS = ("-Os",)
+"""What runs beside the library: none of it takes the time of a hop."""
 LINK_FLAGS = ("-nostartfiles", "--specs=nano.specs", "-Wl,--gc-sections", "-Wl,--fatal-warnings")
 
 _COUNTER_KINDS = {"instructions": "LINK_COUNTER_INSTRUCTIONS", "cycles": "LINK_COUNTER_CYCLES"}
@@ -46,8 +46,8 @@ def port_sources(board: Board) -> list[Path]:
 
 
 def link_image(
-    fast: Sequence[Path],
-    small: Sequence[Path],
+    library: Sequence[Path],
+    application: Sequence[Path],
     board: Board,
     generated: Path,
     *,
@@ -56,7 +56,7 @@ def link_image(
     flags: Sequence[str],
     includes: Sequence[Path] = (),
 ) -> None:
-    """Compile ``fast`` for speed and ``small`` for size, with ``flags``; link them as ``elf``.
+    """Compile ``library`` and, for size, ``application`` with ``flags``; link them as ``elf``.
 
     ``generated``: what :func:`write_board_files` filled. ``includes``: more folders for
     ``-I``. Raises :class:`UserError` if a source is not accepted, or if the image does
@@ -77,11 +77,11 @@ def link_image(
         f"-Wl,-Map={link_map}",
     ]
     with tempfile.TemporaryDirectory() as folder:
-        joined = Path(folder) / "small.o"
+        joined = Path(folder) / "application.o"
         join: list[str | Path] = ["-r", "-nostdlib", "-o", joined]
-        run_tool(COMPILER, [*common, *SMALL_FLAGS, *small, *join])
+        run_tool(COMPILER, [*common, *APPLICATION_FLAGS, *application, *join])
         try:
-            run_tool(COMPILER, [*common, *FAST_FLAGS, joined, *fast, *linking, "-o", elf])
+            run_tool(COMPILER, [*common, *LIBRARY_FLAGS, joined, *library, *linking, "-o", elf])
         except ToolFailure as failure:
             _explain_overflow(failure, board)
             raise

@@ -3,6 +3,11 @@
 
 #include <string.h>
 
+/* 0 in a build for one model that has none: it then leaves the kernel out. */
+#ifndef SLUICE_HAS_PROBES
+#define SLUICE_HAS_PROBES 1
+#endif
+
 static int32_t check(const sluice_t *instance, const void *result)
 {
     if (instance == NULL || result == NULL) {
@@ -82,7 +87,7 @@ int32_t sluice_probes(const sluice_t *instance, uint32_t first, uint32_t count, 
     if (first > model->info.probes || count > model->info.probes - first) {
         return SLUICE_ERROR_ARGUMENT;
     }
-    if (count > 0) {
+    if (SLUICE_HAS_PROBES && count > 0) {
         sluice_probe_scores(&model->probes, instance->arena + model->blocks[0].bits, first, count,
                             scores);
     }
