@@ -36,12 +36,17 @@ endif
 endif
 
 # What each room is made of; a room is rebuilt when it or an earlier one changes.
-DYNCP    := $(wildcard dyncp/*.py dyncp/training/*.py)
+DYNCP    := $(wildcard dyncp/*.py)
 QUANTIZE := $(wildcard quantize/*.py)
 CONVERT  := $(wildcard convert/*.py)
 FIRMWARE := $(wildcard targets/*.py targets/compiler/*.py) \
             $(shell find targets/firmware -name '*.[chS]' -o -name '*.inc' -o -name '*.ld*')
 BRIDGE   := $(wildcard firmware_bridge/*.py)
+PROBES   := $(wildcard dyncp/probes/*.py) dyncp/data/labels.py dyncp/data/streams.py
+
+# Those that are judged, the baselines first, and where the page goes.
+CHECKPOINTED := $(sort $(basename $(notdir $(wildcard dyncp/checkpoints/*.pt))))
+RESULTS      := $(if $(DATA),build/results$(ON),docs)
 
 NOISY := build/audio/noisy.wav
 CLEAN := build/audio/clean.wav
@@ -141,10 +146,27 @@ ablate: $(SETUP)
 	$(PY) -m dyncp ablate --preset $(PRESET) --settings $(SETTINGS) --steps $(STEPS) \
 	  --folder $(MODEL)/ablation --out $(MODEL)/ablation.json
 
-## evaluate: score the checkpoint on unseen speakers and noises [DATA=corpus]
-evaluate: $(MODEL)/model.pt
-	$(PY) -m dyncp evaluate --checkpoint $< $(if $(DATA),--data "$(DATA)") \
-	  --out "$(MODEL)/evaluation$(ON).json"
+$(MODEL)/quality$(ON).json: $(MODEL)/model.pt dyncp/quality.py | $(SETUP)
+	$(PY) -m dyncp evaluate --checkpoint $< $(if $(DATA),--data "$(DATA)") --out "$@"
+
+$(MODEL)/study$(ON).json: $(MODEL)/model.pt $(PROBES) | $(SETUP)
+	$(PY) -m dyncp probe --checkpoint $< $(if $(DATA),--data "$(DATA)") --out "$@"
+
+$(MODEL)/integer$(ON).json: $(MODEL)/model.pt $(MODEL)/quantized.npz $(PROBES) | $(SETUP)
+	$(PY) -m quantize.evaluation integer --checkpoint $< --model $(MODEL)/quantized.npz \
+	  $(if $(DATA),--data "$(DATA)") --out "$@"
+
+.PHONY: judged
+judged: $(MODEL)/quality$(ON).json \
+  $(if $(shell grep -s '^\[gate\]' $(PRESET_FILE)),$(MODEL)/study$(ON).json $(MODEL)/integer$(ON).json)
+
+## evaluate: score all checkpoints on unseen speakers; writes docs/results.md [DATA=corpus]
+evaluate: $(SETUP)
+	@for preset in $(CHECKPOINTED); do \
+	  $(MAKE) --no-print-directory PRESET=$$preset judged || exit $$?; done
+	@$(PY) -m dyncp pictures --checkpoint build/paper/model.pt --out "$(RESULTS)/pictures"
+	@$(PY) -m quantize.evaluation page --presets $(CHECKPOINTED) --suffix "$(ON)" \
+	  --page "$(RESULTS)/results.md" --pictures "$(RESULTS)/pictures"
 
 ## test: set up, then lint, types and the fast tests
 test: $(SETUP) lint

@@ -22,6 +22,7 @@ from dyncp.errors import UserError
 from dyncp.preset import Preset
 from dyncp.state import input_shapes, output_shapes
 from quantize.checks import MASK_SCALE, MASK_ZERO_POINT, check_logit_scale
+from quantize.probes import check_rows
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
@@ -223,3 +224,4 @@ def _check_probes(preset: Preset, entries: list[dict[str, Any]]) -> None:
             raise UserError(f"{probe} has a bias that is not an integer, or can overflow 32 bits")
         if not (np.isfinite(scale) and scale > 0):
             raise UserError(f"{probe}: scale {scale} is not a positive number")
+    check_rows([entry["name"] for entry in entries], [entry["scale"] for entry in entries])

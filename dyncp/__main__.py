@@ -140,14 +140,23 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 def _study(args: argparse.Namespace) -> None:
     from dyncp.checkpoint import load_checkpoint
-    from dyncp.probes.study import format_study, study, to_json
+    from dyncp.probes.study import format_study, study
 
     checkpoint = load_checkpoint(args.checkpoint)
     result = study(checkpoint, args.minutes, args.data)
     print(format_study(result))
     if args.out:
-        content = {"preset": checkpoint.preset.name, **to_json(result)}
+        content = {"preset": checkpoint.preset.name, **result}
         write_text(args.out, json.dumps(content, indent=1) + "\n")
+
+
+def _pictures(args: argparse.Namespace) -> None:
+    from dyncp.checkpoint import load_checkpoint
+    from dyncp.pictures.write import draw_pictures
+
+    checkpoint = load_checkpoint(args.checkpoint)
+    for path in draw_pictures(checkpoint, args.out, args.minutes, args.data):
+        print(f"wrote {path}")
 
 
 def _minutes(text: str) -> float:
@@ -215,6 +224,12 @@ def _parser() -> argparse.ArgumentParser:
     enhance.add_argument("--out", type=Path, required=True)
     enhance.set_defaults(run=_enhance)
 
+    _add_judges(commands, where)
+    return parser
+
+
+def _add_judges(commands: Any, where: str) -> None:
+    """The commands that show what a checkpoint is worth."""
     evaluate = commands.add_parser("evaluate", help="score a checkpoint on the test split")
     evaluate.add_argument("--checkpoint", type=Path, required=True)
     evaluate.add_argument("--data", type=Path, help=where)
@@ -232,7 +247,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     study.add_argument("--out", type=Path, help="JSON to write")
     study.set_defaults(run=_study)
-    return parser
+
+    pictures = commands.add_parser("pictures", help="draw what the gates do and know, as PNG")
+    pictures.add_argument("--checkpoint", type=Path, required=True)
+    pictures.add_argument("--out", type=Path, required=True, help="folder to write to")
+    pictures.add_argument("--data", type=Path, help=where)
+    pictures.add_argument("--minutes", type=_minutes, default=20.0, help="of the test split (20)")
+    pictures.set_defaults(run=_pictures)
 
 
 def main() -> int:

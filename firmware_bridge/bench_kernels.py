@@ -13,7 +13,13 @@ from dyncp.preset import GateSite
 from quantize.arithmetic import Addition
 from targets import kernel_cases
 from targets.compiler.packing import layout_of
-from targets.compiler.plan import ConvolutionPlan, NetworkPlan, ResidualPlan, ResidualSide
+from targets.compiler.plan import (
+    ConvolutionPlan,
+    NetworkPlan,
+    ProbePlan,
+    ResidualPlan,
+    ResidualSide,
+)
 from targets.kernel_cases import Case, Open
 from targets.sources import Kernels
 
@@ -23,6 +29,7 @@ SHARES = (100, 75, 50, 25)
 GROUPS = (1, 4, 8)
 _SEED = 7
 _TAPS = 3
+_USED_GATES = 300
 _WINDOW = 43
 
 
@@ -67,6 +74,7 @@ def kernels_to_count(kernels: Kernels) -> list[Kernel]:
             *_gates(rng, 128, 1),
             *_gates(rng, 16, 8),
             kernel_cases.sigmoid("sigmoid 257", x[0, :256], x[:1]),
+            *(_probes(probes, share) for probes in (1, 16) for share in SHARES),
         )
     ]
     return found
@@ -172,6 +180,19 @@ def _gates(rng: np.random.Generator, gates: int, group: int) -> list[Case]:
         logits = np.where(open_at_random(rng, gates, share), 60, -60)[None].astype(np.int8)
         cases.append(kernel_cases.gate(f"gate {gates} x{group}, {share} % open", logits, 0, group))
     return cases
+
+
+def _probes(probes: int, share: int) -> Case:
+    """Rows on 300 of the published network's 9 x 128 gates; ``share`` of those are open."""
+    rng = np.random.default_rng(_SEED)
+    used = rng.permutation(9 * 128)[:_USED_GATES]
+    weights = np.zeros((probes, 9 * 128), np.int16)
+    weights[:, used] = rng.integers(-32767, 32768, (probes, _USED_GATES))
+    gates = np.ones(9 * 128, np.bool_)
+    gates[used] = open_at_random(rng, _USED_GATES, share)
+    rows = [ProbePlan(f"row{index}", row, 1000) for index, row in enumerate(weights)]
+    name = f"probes {probes} on {_USED_GATES} gates, {share} % open"
+    return kernel_cases.probes(name, rows, gates.reshape(1, 9, 128), range(probes))
 
 
 def _addition() -> ResidualPlan:

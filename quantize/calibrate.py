@@ -6,7 +6,7 @@ weights are those of the streaming form, batch normalisation folded in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -28,6 +28,7 @@ from quantize.checks import (
     WEIGHT_LIMIT,
 )
 from quantize.model import Activation, QuantizedLayer, QuantizedModel, QuantizedProbe
+from quantize.probes import task_of
 from quantize.wiring import LayerSpec, block_input, layer_specs
 
 _SMALLEST_RANGE = 1e-3
@@ -37,6 +38,9 @@ _BIAS_STEPS = float(1 << 28)
 """A channel's weight scale is kept large enough for its bias to stay below this."""
 
 _SMALLEST_WEIGHT_SCALE = 1e-8
+
+_PROBE_WEIGHT_LIMIT, _PROBE_BIAS_STEPS = 32767, float(1 << 30)
+_SMALLEST_PROBE_SCALE = 1e-12
 
 _TIE_MARGIN = 1e-3
 """How far every entry of the sigmoid table stays from a rounding tie, in output steps."""
@@ -147,7 +151,7 @@ def quantise_network(
     """Calibrate on ``features`` (see :func:`observe`) and round the network.
 
     ``probes`` are those of a checkpoint: dicts with ``name``, ``weights``
-    float32 ``[blocks * gates]`` and ``bias``.
+    float32 ``[blocks * gates]`` and ``bias``. Those of one task get one scale.
     """
     preset = network.preset
     ranges = observe(network, features)
@@ -168,9 +172,7 @@ def quantise_network(
         for spec in layer_specs(preset)
     }
     table = sigmoid_table(activations["mask_logits"].scale, activations["mask_logits"].zero_point)
-    return QuantizedModel(
-        preset, activations, layers, table, tuple(_quantise_probe(p) for p in probes)
-    )
+    return QuantizedModel(preset, activations, layers, table, tuple(_quantise_probes(probes)))
 
 
 def layer_module(streaming: StreamingNet, spec: LayerSpec) -> nn.Conv2d:
@@ -200,13 +202,26 @@ def _quantise_layer(spec: LayerSpec, module: nn.Conv2d, input_scale: float) -> Q
     )
 
 
-def _quantise_probe(probe: dict[str, Any]) -> QuantizedProbe:
-    weights = np.asarray(probe["weights"], np.float64).reshape(-1)
-    bias = float(probe["bias"])
-    scale = max(float(np.abs(weights).max(initial=0.0)) / 32767, abs(bias) / 2**30, 1e-12)
-    return QuantizedProbe(
-        str(probe["name"]),
-        np.rint(weights / scale).astype(np.int16),
-        round(bias / scale),
-        scale,
-    )
+def _quantise_probes(probes: Sequence[dict[str, Any]]) -> Iterator[QuantizedProbe]:
+    scales: dict[str, float] = {}
+    for probe in probes:
+        task = task_of(str(probe["name"]))
+        scales[task] = max(scales.get(task, _SMALLEST_PROBE_SCALE), _probe_scale(probe))
+    for probe in probes:
+        scale = scales[task_of(str(probe["name"]))]
+        weights = np.asarray(probe["weights"], np.float64).reshape(-1)
+        yield QuantizedProbe(
+            str(probe["name"]),
+            np.rint(weights / scale).astype(np.int16),
+            round(float(probe["bias"]) / scale),
+            scale,
+        )
+
+
+def _probe_scale(probe: dict[str, Any]) -> float:
+    """The finest scale at which the weights fit 16 bits and the score 32."""
+    largest = float(np.abs(np.asarray(probe["weights"], np.float64)).max(initial=0.0))
+    bias = abs(float(probe["bias"]))
+    if not np.isfinite([largest, bias]).all():
+        raise UserError(f"probe '{probe['name']}' holds a number that is not finite; fit it anew")
+    return max(largest / _PROBE_WEIGHT_LIMIT, bias / _PROBE_BIAS_STEPS)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dyncp.errors import UserError
 from dyncp.preset import Preset
 from quantize.arithmetic import INT8_MAX, INT8_MIN
+from quantize.probes import check_rows
 from quantize.wiring import activation_names, layer_specs
 
 if TYPE_CHECKING:
@@ -42,11 +43,9 @@ def check_model(model: QuantizedModel) -> None:
         _check_layer(layer, model.activations[spec.input])
         check_accumulators(model, layer)
     _require_array("sigmoid_table", model.sigmoid_table, np.int8, (256,))
-    names = [probe.name for probe in model.probes]
     for probe in model.probes:
-        if names.count(probe.name) > 1:
-            raise UserError(f"two probes are named '{probe.name}'")
         _check_probe(probe, model.preset)
+    check_rows([probe.name for probe in model.probes], [probe.scale for probe in model.probes])
 
 
 def _check_activations(model: QuantizedModel) -> None:

@@ -60,6 +60,7 @@ class ModelSources:
     model_hash: str
     max_payload: int = _DEFAULT_PAYLOAD
     layouts: Layouts = field(default_factory=dict)
+    has_probes: bool = True
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ def build_planned(plan: Plan, board: Board, out: Path) -> Firmware:
         layouts={
             layer.name: layout_of(plan.network, layer, kernels) for layer in plan.network.layers
         },
+        has_probes=bool(plan.probes),
     )
     return build_image(sources, board, out)
 
@@ -156,6 +158,7 @@ def build_image(model: ModelSources, board: Board, out: Path) -> Firmware:
         *BUILD_FLAGS,
         f"-DLINK_MAX_PAYLOAD={model.max_payload}",
         *_layout_flags(model.layouts),
+        f"-DSLUICE_HAS_PROBES={int(model.has_probes)}",
     )
     compiler = compiler_version()
     settings = [compiler, *flags, *LIBRARY_FLAGS, *APPLICATION_FLAGS, *LINK_FLAGS]

@@ -218,13 +218,14 @@ class HostLibrary:
 
     def probes(self) -> dict[str, int]:
         """Every probe's score on the last frame."""
-        scores = {}
-        for index in range(self.info.probes):
-            score = c_int32()
-            self._call("sluice_probe", c_uint32(index), byref(score))
-            name = self._library.sluice_probe_name(self._model_pointer, c_uint32(index))
-            scores[name.decode()] = score.value
-        return scores
+        count = self.info.probes
+        scores = (c_int32 * max(count, 1))()
+        self._call("sluice_probes", c_uint32(0), c_uint32(count), scores)
+        names = (
+            self._library.sluice_probe_name(self._model_pointer, c_uint32(index)).decode()
+            for index in range(count)
+        )
+        return dict(zip(names, scores, strict=False))
 
     def counters(self) -> Counters:
         """Of the last frame, all layers together."""

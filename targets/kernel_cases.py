@@ -24,7 +24,8 @@ from quantize.arithmetic import (
 )
 from quantize.macs import STORAGE, Layout
 from targets.compiler.packing import pack
-from targets.compiler.plan import ConvolutionPlan, ResidualPlan
+from targets.compiler.packing.probes import gate_bits, pack_probes
+from targets.compiler.plan import ConvolutionPlan, ProbePlan, ResidualPlan
 
 UNTOUCHED = np.int8(-91)
 """What outputs hold before a call; closed ones still do after it."""
@@ -36,7 +37,7 @@ _MAGIC = 0x31434C53
 _ALIGNMENT = 16
 _CASE_WORDS, _FRAME_WORDS = 16, 8
 _OPERATIONS = (
-    "nothing", "pointwise", "depthwise", "residual", "moving_average", "gate", "sigmoid",
+    "nothing", "pointwise", "depthwise", "residual", "moving_average", "gate", "sigmoid", "probes",
 )  # fmt: skip
 _ALL_OPEN = -1
 
@@ -246,6 +247,23 @@ def sigmoid(name: str, table: NDArray[np.int8], x: NDArray[np.int8]) -> Case:
         for index, row in enumerate(x)
     ]
     return _case(name, "sigmoid", [x.shape[1]], frames, _stored(table))
+
+
+def probes(
+    name: str,
+    rows: Sequence[ProbePlan],
+    gates: NDArray[np.bool_],
+    columns: range,
+) -> Case:
+    """The scores of ``columns`` of the probes on ``gates``, bool ``[frames, blocks, gates]``."""
+    packed = pack_probes(rows, *gates.shape[1:])
+    weights = np.stack([row.weights.astype(np.int64) for row in rows], axis=1)
+    scores = gates.reshape(len(gates), -1) @ weights + packed.biases
+    expected = scores[:, columns.start : columns.stop].astype("<i4")
+    frames = [_stored(bits, row) for bits, row in zip(gate_bits(gates), expected, strict=True)]
+    words = [len(packed.used), len(packed.weights), len(rows), columns.start, len(columns)]
+    arrays = _stored(packed.used, packed.rows, packed.weights, packed.biases)
+    return _case(name, "probes", words, frames, arrays)
 
 
 def _finished(

@@ -11,11 +11,10 @@ static int16_t pcm[SLUICE_HOP];
 static void say_probes(void)
 {
     const uint32_t probes = SLUICE_PROBES; /* may be 0 */
-    for (uint32_t i = 0; i < probes; i++) {
-        int32_t score;
-        if (sluice_probe(&enhancer, i, &score) == SLUICE_OK) {
-            fprintf(stderr, "%s %ld\n", sluice_probe_name(&sluice_model, i), (long)score);
-        }
+    int32_t scores[SLUICE_PROBES + 1];
+    const int32_t status = sluice_probes(&enhancer, 0, probes, scores);
+    for (uint32_t i = 0; status == SLUICE_OK && i < probes; i++) {
+        fprintf(stderr, "%s %ld\n", sluice_probe_name(&sluice_model, i), (long)scores[i]);
     }
 }
 

@@ -18,6 +18,7 @@ from quantize.macs import LARGEST_MULTIPLE
 from targets.compiler.arena import Arena, Buffer, place_buffers
 from targets.compiler.audio_tables import make_tables
 from targets.compiler.match import match_network
+from targets.compiler.packing.probes import WORD_BYTES, gate_words
 from targets.compiler.plan import NetworkPlan, Plan, ProbePlan
 from targets.sources import Kernels
 
@@ -85,6 +86,7 @@ def make_arena(preset: Preset, network: NetworkPlan) -> Arena:
         buffers += [
             Buffer("squeezed", preset.gate.hidden, "squeeze", "score"),
             Buffer("open_channels", 2 * preset.gated_channels, "score", "down"),
+            Buffer("bits", WORD_BYTES * gate_words(preset.gates) * preset.blocks),
         ]
     if has_pool_state(preset):
         buffers.append(Buffer("average", channels, "squeeze", "squeeze"))
@@ -101,7 +103,6 @@ def _block_buffers(preset: Preset, block: int) -> list[Buffer]:
     buffers = [Buffer(f"taps{block}", taps_frames * hidden)]
     if preset.gate:
         buffers.append(Buffer(f"logits{block}", preset.gates))
-        buffers.append(Buffer(f"bits{block}", (preset.gates + 7) // 8))
     if preset.gate and has_pool_state(preset):
         buffers.append(Buffer(f"pool{block}", (preset.gate.pool_frames - 1) * channels))
         buffers.append(Buffer(f"sums{block}", 2 * channels))

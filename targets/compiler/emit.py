@@ -16,12 +16,12 @@ from targets.compiler.arena import STEPS
 from targets.compiler.audio_tables import AudioTables
 from targets.compiler.c_text import array, fields, in_comment, integers, string
 from targets.compiler.packing import layout_of, pack
+from targets.compiler.packing.probes import WORD_BYTES, PackedProbes, gate_words, pack_probes
 from targets.compiler.plan import (
     BlockPlan,
     ConvolutionPlan,
     GatePlan,
     Plan,
-    ProbePlan,
     ResidualPlan,
     ResidualSide,
 )
@@ -92,6 +92,7 @@ def header_text(plan: Plan, name: str = DEFAULT_NAME) -> str:
 def source_text(plan: Plan, name: str = DEFAULT_NAME) -> str:
     """The network's constants and the structure that the runtime walks."""
     network = plan.network
+    probes = _packed_probes(plan)
     map_lines = "".join(f" * {line}\n" for line in plan.arena.map_lines())
     parts = [
         f"{_NOTICE}/*\n * Preset {in_comment(plan.preset)}, model {plan.model_hash}\n *\n"
@@ -103,10 +104,10 @@ def source_text(plan: Plan, name: str = DEFAULT_NAME) -> str:
         f"static const sluice_block_t blocks[{len(network.blocks)}] = {{\n"
         + "".join(_block(plan, index, block) for index, block in enumerate(network.blocks))
         + "};\n",
-        *_probes(plan.probes),
+        *(_probe_arrays(plan, probes) if probes else ()),
         array("char *const", "layer_names", [string(layer.name) for layer in network.layers]),
         array("char *const", "tensor_names", [string(tensor) for tensor in plan.tensors]),
-        f"const sluice_model_t {name}_model = {{\n{_model_fields(plan, name.upper())}}};\n",
+        f"const sluice_model_t {name}_model = {{\n{_model_fields(plan, name.upper(), probes)}}};\n",
     ]
     return "\n".join(parts)
 
@@ -165,7 +166,7 @@ def _gate(plan: Plan, index: int, gate: GatePlan) -> dict[str, object]:
         "score": _convolution(plan, gate.score),
         "pool_frames": gate.pool_frames,
         "logits": plan.arena.offset(f"logits{index}"),
-        "bits": plan.arena.offset(f"bits{index}"),
+        "bits": plan.arena.offset("bits") + WORD_BYTES * gate_words(plan.network.gates) * index,
     }
     if gate.pool_frames > 1:
         values["pool"] = plan.arena.offset(f"pool{index}")
@@ -195,21 +196,40 @@ def _audio_arrays(tables: AudioTables) -> list[str]:
     ]
 
 
-def _probes(probes: tuple[ProbePlan, ...]) -> list[str]:
-    if not probes:
-        return []
-    weights = [
-        array("int16_t", f"probe{index}_weights", integers(probe.weights), f"Probe {index}")
-        for index, probe in enumerate(probes)
-    ]
-    entries = [
-        f"{{{string(probe.name)}, probe{index}_weights, {integers([probe.bias])[0]}}}"
-        for index, probe in enumerate(probes)
-    ]
-    return [*weights, array("sluice_probe_t", "probes", entries)]
+def _packed_probes(plan: Plan) -> PackedProbes | None:
+    """None in a model without probes, whose fields are then all zero."""
+    if not plan.probes:
+        return None
+    return pack_probes(plan.probes, len(plan.network.blocks), plan.network.gates)
 
 
-def _model_fields(plan: Plan, prefix: str) -> str:
+def _probe_arrays(plan: Plan, packed: PackedProbes) -> list[str]:
+    """An array of none is left out: probes of a static network, or all bias."""
+    words = [f"UINT32_C(0x{word:08x})" for word in packed.used]
+    counts = f"{len(packed.weights)} gates x {len(plan.probes)} probes"
+    arrays = [
+        ("uint32_t", "probe_used", words, "Gates that have weights"),
+        ("uint16_t", "probe_rows", integers(packed.rows), ""),
+        ("int16_t", "probe_weights", integers(packed.weights.reshape(-1)), counts),
+        ("int32_t", "probe_biases", integers(packed.biases), ""),
+        ("char *const", "probe_names", [string(probe.name) for probe in plan.probes], ""),
+    ]
+    return [array(kind, name, items, comment) for kind, name, items, comment in arrays if items]
+
+
+def _probe_fields(packed: PackedProbes) -> dict[str, object]:
+    table: dict[str, object] = {
+        "used": "probe_used" if len(packed.used) else "NULL",
+        "rows": "probe_rows" if len(packed.rows) else "NULL",
+        "weights": "probe_weights" if len(packed.weights) else "NULL",
+        "biases": "probe_biases",
+        "words": len(packed.used),
+        "probes": len(packed.biases),
+    }
+    return {"probes": f"{{\n{fields(table, ' ' * 8)}    }}", "probe_names": "probe_names"}
+
+
+def _model_fields(plan: Plan, prefix: str, probes: PackedProbes | None) -> str:
     network, tables = plan.network, plan.audio
     digest = [f"0x{byte:02x}" for byte in bytes.fromhex(plan.model_hash)]
     info = {
@@ -248,7 +268,7 @@ def _model_fields(plan: Plan, prefix: str) -> str:
             "back": _convolution(plan, network.back),
             "sigmoid": "sigmoid",
             "blocks": "blocks",
-            "probes": "probes" if plan.probes else "NULL",
+            **(_probe_fields(probes) if probes else {}),
             "layer_names": "layer_names",
             "tensor_names": "tensor_names",
         }

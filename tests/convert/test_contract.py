@@ -33,6 +33,16 @@ def probe(**changes: Any) -> Edit:
     return with_metadata(lambda entry: entry["probes"][0].update(changes))
 
 
+def rows(*names: Any, scale: float) -> Edit:
+    """Probes of these names, the first at scale 1, the others at ``scale``."""
+    return entry(
+        probes=[
+            {"name": name, "weights": [1] * 32, "bias": 0, "scale": scale if index else 1.0}
+            for index, name in enumerate(names)
+        ]
+    )
+
+
 def entry(**changes: Any) -> Edit:
     return with_metadata(lambda entry: entry.update(changes))
 
@@ -96,6 +106,18 @@ def drop(*path: Any) -> Edit:
         (probe(bias=0.5), "probe 'vad' has a bias that is not an integer"),
         (probe(bias=1 << 31), "probe 'vad' has a bias that is not an integer, or can overflow"),
         (probe(scale=0), "probe 'vad': scale 0 is not a positive number"),
+        *(
+            (rows(*names, scale=scale), message)
+            for names, scale, message in (
+                (["vad", "vad"], 1.0, "two probes are named 'vad'"),
+                (["noise/a", "noise/b"], 2.0, "probe 'noise/b' has scale 2, 'noise/a' of"),
+                (["noise/a", "noise"], 1.0, "probe 'noise' beside 'noise/a'"),
+                (["vad", "noise/a"], 1.0, "probe 'noise/a' is the only class of its task"),
+                (["vad", "Noise"], 1.0, "probe 'Noise': a name is TASK or TASK/CLASS"),
+                (["a" * 256], 1.0, "probe 'aaaaaaaaaaaaaaaaaaaa...': its name has 256 characters"),
+                ([5], 1.0, "is damaged: TypeError"),
+            )
+        ),
         (drop("probes", 0, "bias"), "KeyError: 'bias'"),
         (drop("probes", 0, "scale"), "KeyError: 'scale'"),
         (entry(probes=5), "is damaged: TypeError"),

@@ -101,16 +101,26 @@ int32_t sluice_gates(const sluice_t *instance, uint32_t block, uint8_t *bits)
     return 1;
 }
 
-int32_t sluice_probe(const sluice_t *instance, uint32_t index, int32_t *score)
+int32_t sluice_probes(const sluice_t *instance, uint32_t first, uint32_t count, int32_t *scores)
 {
-    *score = index == 0 ? (int32_t)instance->frames : -(int32_t)instance->frames;
+    if (first + count > fake_probes) {
+        return SLUICE_ERROR_ARGUMENT;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        const int32_t frames = (int32_t)instance->frames, factor = (int32_t)(first + i);
+        scores[i] = factor == 0 ? frames : -factor * frames;
+    }
     return SLUICE_OK;
 }
 
 const char *sluice_probe_name(const sluice_model_t *model, uint32_t index)
 {
     (void)model;
-    return index == 0 ? "vad" : "minus";
+    if (index < 2) {
+        return index == 0 ? "vad" : "minus";
+    }
+    snprintf(name, sizeof name, "probe%u", (unsigned)index);
+    return name;
 }
 
 const sluice_counters_t *sluice_counters(const sluice_t *instance)

@@ -12,6 +12,7 @@ import pytest
 from dyncp.preset import Preset
 from firmware_bridge.emulator import EmulatorTransport
 from firmware_bridge.session import Board
+from quantize.integer_model import probe_score
 from quantize.macs import executed_work, total
 from targets.board import Board as Target
 from targets.board import load_board
@@ -62,12 +63,14 @@ def target(request: pytest.FixtureRequest) -> Target:
     return load_board(request.param)
 
 
-def test_every_tensor_and_counter_is_that_of_the_integer_model(
+def test_every_tensor_score_and_counter_is_that_of_the_integer_model(
     built: Built, target: Target, tmp_path: Path
 ) -> None:
     firmware = build_firmware(built.tflite, target, tmp_path)
     assert NEEDED[target.core.kernels] in firmware.layouts.values()
+    probes = built.model.probes
     with Board(EmulatorTransport(target, tmp_path / "firmware.elf")) as session:
+        assert session.probe_names == [probe.name for probe in probes]
         for index, frame in enumerate(built.frames[:FRAMES]):
             result = session.process_frame(frame)
             for tensor, values in session.tensors().items():
@@ -75,6 +78,8 @@ def test_every_tensor_and_counter_is_that_of_the_integer_model(
                     values, built.expected[tensor][index], err_msg=f"frame {index}, {tensor}"
                 )
             np.testing.assert_array_equal(result.gates, built.gates[index])
+            scores = [probe_score(probe, list(built.gates[index])) for probe in probes]
+            assert result.probes.tolist() == scores, f"frame {index}"
             work = executed_work(built.preset, list(built.gates[index]), firmware.layouts)
             for layer in session.layers():
                 counted = layer.executed_macs, layer.weight_bytes

@@ -328,6 +328,17 @@ def test_a_refused_request_changes_nothing(fake_board: FakeBoard) -> None:
         assert_same(board.process_hop(audio[1]), expected.process(audio[1]))
 
 
+def test_many_probes_come_with_every_hop(fake_board: FakeBoard) -> None:
+    """More than the board scores at once, and more names than one reply holds."""
+    probes = 70
+    fake_board.set(fake_probes=probes)
+    fake_board.power_on()
+    with Board(Wire(fake_board)) as board:
+        result = board.process_hop(hops(10, 1)[0])
+    assert board.probe_names == ["vad", "minus", *(f"probe{index}" for index in range(2, probes))]
+    assert result.probes.tolist() == [1, *(-index for index in range(1, probes))]
+
+
 def test_a_result_that_does_not_fit_is_refused_and_not_cut(fake_board: FakeBoard) -> None:
     fake_board.set(fake_probes=200)
     fake_board.power_on()

@@ -201,6 +201,35 @@ def test_a_probe_keeps_its_score(model: QuantizedModel) -> None:
     assert np.abs(probe.weights.astype(int)).max() == 32767
 
 
+def test_rows_of_one_task_share_a_scale() -> None:
+    """The device compares their integers: at other scales another class would win."""
+    preset = tiny_preset()
+    rng = np.random.default_rng(4)
+    rows = [
+        {"name": name, "weights": size * rng.normal(size=32), "bias": bias}
+        for name, size, bias in (
+            ("noise/a", 0.01, 0.3), ("snr", 9.0, 2.0), ("noise/b", 2.0, -0.1), ("noise/c", 0.3, 0.2)
+        )
+    ]  # fmt: skip
+    model = quantise_network(mixed_network(preset), [audio_features(preset, 50, seed=7)], rows)
+    a, snr, b, c = model.probes
+    assert a.scale == b.scale == c.scale != snr.scale
+    assert np.abs(b.weights.astype(int)).max() == np.abs(snr.weights.astype(int)).max() == 32767
+    for probe, row in zip(model.probes, rows, strict=True):
+        np.testing.assert_allclose(probe.weights * probe.scale, row["weights"], atol=probe.scale)
+        assert probe.bias * probe.scale == pytest.approx(row["bias"], abs=probe.scale)
+
+
+@pytest.mark.parametrize("part", ["weights", "bias"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_probe_that_is_not_finite_is_named(part: str, value: float) -> None:
+    preset = tiny_preset()
+    probe = probe_of(preset)
+    probe[part] = probe["weights"] * value if part == "weights" else value
+    with pytest.raises(UserError, match="probe 'vad' holds a number that is not finite"):
+        quantise_network(mixed_network(preset), [audio_features(preset, 50, seed=7)], [probe])
+
+
 def test_an_empty_probe_and_one_that_is_all_bias() -> None:
     preset = tiny_preset()
     probes = [

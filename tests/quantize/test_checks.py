@@ -85,6 +85,8 @@ def lost(part: str, name: str) -> Edit:
         (probe(scale=0.0), "probe 'vad': scale 0.0 is not a positive"),
         (probe(scale=float("nan")), "probe 'vad': scale nan"),
         (lambda m: replace(m, probes=m.probes * 2), "two probes are named 'vad'"),
+        (probe(name="VAD"), "probe 'VAD': a name is TASK or TASK/CLASS"),
+        (probe(name="noise/car"), "probe 'noise/car' is the only class of its task"),
         (lambda m: replace(m, preset=tiny_preset(None)), r"'vad' weights .* int16 \[0\]"),
         (lambda m: replace(m, preset=tiny_preset("hidden")), "does not fit the preset"),
     ],

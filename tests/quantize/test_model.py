@@ -228,10 +228,12 @@ def test_what_is_wrong_with_an_array_is_named(
     refused(path)
 
 
-def test_a_probes_name_may_hold_a_slash(model: QuantizedModel, tmp_path: Path) -> None:
-    named = replace(model, probes=(replace(model.probes[0], name="noise/babble"),))
+def test_probes_of_classes_survive_the_file(model: QuantizedModel, tmp_path: Path) -> None:
+    """Their names hold a slash, as the archive's own do."""
+    names = ["noise/babble", "noise/car", "vad"]
+    named = replace(model, probes=tuple(replace(model.probes[0], name=name) for name in names))
     save_model(tmp_path / "m.npz", named)
-    assert load_model(tmp_path / "m.npz").probes[0].name == "noise/babble"
+    assert [probe.name for probe in load_model(tmp_path / "m.npz").probes] == names
 
 
 def test_multipliers_are_those_of_the_scales(model: QuantizedModel) -> None:

@@ -34,6 +34,12 @@ CLOSED_GATE = 0
 
 FRAMES = 200
 
+PROBES = {
+    "f0": 60.0, "gender": 2.0, "noise/babble": 1.0, "noise/car": 0.2, "noise/white": 3.0,
+    "pesq": 0.5, "si_sdr": 8.0, "snr": 10.0, "vad": 1.5,
+}  # fmt: skip
+"""The size of the weights by name; as many rows as are summed together, and one."""
+
 
 @dataclass(frozen=True)
 class Built:
@@ -122,12 +128,15 @@ def _network(preset: Preset) -> GatedConvFSENet:
 
 
 def _probes(preset: Preset) -> list[dict[str, Any]]:
+    """Rows of several tasks, of different sizes, on about two thirds of the gates."""
     if preset.gate is None:
         return []
     rng = np.random.default_rng(5)
+    gates = preset.blocks * preset.gates
+    used = rng.permutation(gates) < 2 * gates / 3
     return [
-        {"name": name, "weights": rng.normal(size=preset.blocks * preset.gates), "bias": bias}
-        for name, bias in (("vad", -0.75), ("snr", 3.0))
+        {"name": name, "weights": size * rng.normal(size=gates) * used, "bias": size * rng.normal()}
+        for name, size in PROBES.items()
     ]
 
 

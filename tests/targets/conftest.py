@@ -48,13 +48,13 @@ def any_gated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture(scope="session")
 def hidden(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """Gates on groups of 8 hidden channels, with a moving average and two probes."""
+    """Gates on groups of 8 hidden channels, with a moving average and probes of several tasks."""
     return _build(("hidden", 8, 5), tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def output(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """Gates on single output channels, with a moving average and two probes."""
+    """Gates on single output channels, with a moving average and probes of several tasks."""
     return _build(("output", 1, 5), tmp_path_factory)
 
 

@@ -47,6 +47,7 @@ static void expect_unusable(sluice_t *instance)
     EXPECT(sluice_tensor(instance, 0, &tensor), STATE);
     EXPECT(sluice_gates(instance, 0, bits), STATE);
     EXPECT(sluice_probe(instance, 0, &score), STATE);
+    EXPECT(sluice_probes(instance, 0, 0, &score), STATE);
     EXPECT(sluice_counters(instance) == NULL, 1);
     EXPECT(sluice_layer(instance, 0, &name, &counters), STATE);
 }
@@ -95,6 +96,8 @@ static void null_arguments(sluice_t *instance)
     EXPECT(sluice_gates(instance, 0, NULL), ARGUMENT);
     EXPECT(sluice_probe(NULL, 0, &score), ARGUMENT);
     EXPECT(sluice_probe(instance, 0, NULL), ARGUMENT);
+    EXPECT(sluice_probes(NULL, 0, 0, &score), ARGUMENT);
+    EXPECT(sluice_probes(instance, 0, 0, NULL), ARGUMENT);
     EXPECT(sluice_probe_name(NULL, 0) == NULL, 1);
     EXPECT(sluice_counters(NULL) == NULL, 1);
     EXPECT(sluice_layer(NULL, 0, &name, &counters), ARGUMENT);
@@ -121,6 +124,13 @@ static void indices(sluice_t *instance)
     EXPECT(sluice_gates(instance, UINT32_MAX, bits), ARGUMENT);
     EXPECT(sluice_probe(instance, SLUICE_PROBES, &score), ARGUMENT);
     EXPECT(sluice_probe(instance, UINT32_MAX, &score), ARGUMENT);
+    score = 12345;
+    EXPECT(sluice_probes(instance, SLUICE_PROBES, 1, &score), ARGUMENT);
+    EXPECT(sluice_probes(instance, 0, SLUICE_PROBES + 1, &score), ARGUMENT);
+    EXPECT(sluice_probes(instance, 1, UINT32_MAX, &score), ARGUMENT);
+    EXPECT(sluice_probes(instance, UINT32_MAX, 2, &score), ARGUMENT);
+    EXPECT(sluice_probes(instance, SLUICE_PROBES, 0, &score), SLUICE_OK);
+    EXPECT(score, 12345);
     EXPECT(sluice_probe_name(&sluice_model, SLUICE_PROBES) == NULL, 1);
     EXPECT(sluice_layer(instance, SLUICE_LAYERS - 1, &name, &counters), SLUICE_OK);
     EXPECT(strcmp(name, "back"), 0);

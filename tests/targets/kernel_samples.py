@@ -19,7 +19,13 @@ from quantize.macs import Layout
 from targets import kernel_cases
 from targets.compiler.packing import layout_of
 from targets.compiler.packing.packed import CLOSED_INPUTS, CLOSED_OUTPUTS
-from targets.compiler.plan import ConvolutionPlan, NetworkPlan, ResidualPlan, ResidualSide
+from targets.compiler.plan import (
+    ConvolutionPlan,
+    NetworkPlan,
+    ProbePlan,
+    ResidualPlan,
+    ResidualSide,
+)
 from targets.kernel_cases import Case, Open
 from targets.sources import Kernels
 
@@ -76,6 +82,7 @@ def samples(kernels: Kernels, seed: int, outputs: int) -> Iterator[Case]:
         lambda: _moving_average(rng),
         lambda: _gate(rng),
         lambda: _sigmoid(rng),
+        lambda: _probes(rng),
     ]
     yield _every_pair(rng)
     while made < outputs:
@@ -283,3 +290,25 @@ def _sigmoid(rng: np.random.Generator) -> tuple[Case, int]:
     x = _values(rng, (FRAMES, _channels(rng, 1)), 0)
     x[0] = np.resize(np.arange(-128, 128), x.shape[1])
     return kernel_cases.sigmoid(f"sigmoid {x.shape[1]}", table, x), x.size
+
+
+def _probes(rng: np.random.Generator) -> tuple[Case, int]:
+    """Any range of the rows; gates that none of them uses, and blocks that end within a word."""
+    probes, blocks = int(rng.integers(1, 20)), int(rng.integers(1, 10))
+    gates = int(rng.choice([1, 31, 32, 33, rng.integers(1, LARGEST_CHANNELS)]))
+    used = rng.random(blocks * gates) < rng.choice([0, 0.05, 0.3, 1])
+    weights = rng.integers(-32768, 32768, (probes, blocks * gates))
+    weights[rng.random(weights.shape) < 0.2] = rng.choice([-32768, 32767, 0])
+    weights[:, ~used] = 0
+    room = (1 << 31) - 1 - np.abs(weights).sum(axis=1)
+    biases = np.where(rng.integers(2, size=probes), room, -room)  # as far as checks let them
+    rows = [
+        ProbePlan(f"row{index}", row.astype(np.int16), int(bias))
+        for index, (row, bias) in enumerate(zip(weights, biases, strict=True))
+    ]
+    share = rng.choice([0, 0.1, 0.25, 0.5, 1], (FRAMES, 1, 1))
+    is_open = rng.random((FRAMES, blocks, gates)) < share
+    first, last = sorted(rng.integers(0, probes, 2))
+    columns = range(int(first), int(last) + 1)
+    name = f"probes {columns} of {probes} on {blocks} x {gates} gates"
+    return kernel_cases.probes(name, rows, is_open, columns), 4 * FRAMES * len(columns)

@@ -63,11 +63,16 @@ static void write_state(const sluice_t *instance)
         require(sluice_gates(instance, i, bits) >= 0, "sluice_gates");
         fwrite(bits, 1, (gates + 7) / 8, stdout);
     }
+    int32_t *scores = malloc((probes + 1) * sizeof *scores); /* one, or all from any on */
+    require(scores != NULL, "malloc");
     for (uint32_t i = 0; i < probes; i++) {
         int32_t score;
         require(sluice_probe(instance, i, &score) == SLUICE_OK, "sluice_probe");
+        require(sluice_probes(instance, i, probes - i, scores) == SLUICE_OK, "sluice_probes");
+        require(score == scores[0], "the score of one probe");
         fwrite(&score, sizeof score, 1, stdout);
     }
+    free(scores);
     for (uint32_t i = 0; i < SLUICE_LAYERS; i++) {
         const char *name;
         sluice_layer_counters_t counters;

@@ -64,7 +64,7 @@ def test_the_arena_of_a_network_is_sound_and_complete(any_built: Built) -> None:
     assert set(_ARENA_FIELDS) - set(sizes) == missing | (set() if pooled else {"average"})
     for block, dilation in enumerate(preset.network.block_dilations):
         assert sizes[f"taps{block}"] == (2 * dilation + 1) * preset.network.hidden
-        assert (f"logits{block}" in sizes) == (f"bits{block}" in sizes) == bool(preset.gate)
+        assert (f"logits{block}" in sizes) == ("bits" in sizes) == bool(preset.gate)
         assert (f"pool{block}" in sizes) == (f"sums{block}" in sizes) == pooled
 
 

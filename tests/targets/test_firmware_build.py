@@ -13,9 +13,15 @@ import pytest
 from convert.flatbuffer import text
 from dyncp.errors import UserError
 from targets.board import Board, Emulator, load_board
-from targets.firmware_build import Firmware, _plan_payload_bytes, build_firmware, read_firmware
+from targets.firmware_build import (
+    Firmware,
+    _plan_payload_bytes,
+    build_firmware,
+    build_planned,
+    read_firmware,
+)
 from targets.toolchain import run_tool
-from tests.targets.built import Built, edited
+from tests.targets.built import PROBES, Built, edited
 
 BOARD = load_board("mps2-an386")
 APART = load_board("mps3-an547")
@@ -186,9 +192,33 @@ def test_the_link_has_room_for_the_longest_message(hidden: Built) -> None:
     plan = hidden.plan
     assert _plan_payload_bytes(plan) == 1024
     longer = replace(plan, audio=replace(plan.audio, n_fft=2048))
-    gates, probes, counters = 2 * 1, 2 * 4, 20
+    gates, probes, counters = 2 * 1, len(PROBES) * 4, 20
     assert _plan_payload_bytes(longer) >= 2048 + gates + probes + counters
     assert _plan_payload_bytes(longer) % 16 == 0
+    many = replace(plan, probes=plan.probes[:1] * 400)
+    assert _plan_payload_bytes(many) >= 2 * plan.audio.n_fft // 2 + gates + 400 * 4 + counters
+
+
+def test_the_usual_message_holds_the_published_network_and_all_its_tasks(hidden: Built) -> None:
+    """A hop of 256 samples, 9 x 128 gates and two dozen probes: no board needs a larger link."""
+    block, layer = hidden.plan.network.blocks[0], hidden.plan.network.front
+    assert block.gate
+    score = replace(layer, weights=np.zeros((128, 16), np.int8))
+    blocks = (replace(block, gate=replace(block.gate, score=score)),) * 9
+    plan = replace(
+        hidden.plan,
+        network=replace(hidden.plan.network, blocks=blocks),
+        probes=hidden.plan.probes[:1] * 24,
+        audio=replace(hidden.plan.audio, n_fft=512, bins=257),
+    )
+    assert _plan_payload_bytes(plan) == 1024
+
+
+def test_a_model_without_probes_carries_no_code_for_them(hidden: Built, tmp_path: Path) -> None:
+    for plan, expected in ((hidden.plan, True), (replace(hidden.plan, probes=()), False)):
+        build_planned(replace(plan, kernels=BOARD.core.kernels), BOARD, tmp_path)
+        symbols = run_tool("arm-none-eabi-nm", [tmp_path / "firmware.elf"])
+        assert ("sluice_probe_scores" in symbols) is expected
 
 
 @pytest.mark.parametrize(

@@ -279,11 +279,11 @@ CASES: dict[str, tuple[Edit, str]] = {
     "another type": (unsigned, r"tensor block0\.filtered, .* is not int8"),
     "hash not hex": (metadata(lambda e: e.update(model_hash="xyz")), "not a sha256 in hex"),
     "hash too long": (metadata(lambda e: e.update(model_hash="ab" * 33)), "not a sha256 in hex"),
-    "fractional weight": (probe(weights=[0.5] * 8), "'snr' has a weight that is not a 16-bit"),
-    "text for a bias": (probe(bias="1"), "'snr' has a bias that is not an integer"),
-    "wide probe weight": (probe(weights=[40000] * 8), "'snr' has a weight that is not a 16-bit"),
-    "overflowing probe": (probe(bias=2**31 - 5), "'snr' has a bias that .* can overflow 32 bits"),
-    "short probe": (probe(weights=[1]), "'snr' has 1 weights for 8 gates"),
+    "fractional weight": (probe(weights=[0.5] * 8), "'f0' has a weight that is not a 16-bit"),
+    "text for a bias": (probe(bias="1"), "'f0' has a bias that is not an integer"),
+    "wide probe weight": (probe(weights=[40000] * 8), "'f0' has a weight that is not a 16-bit"),
+    "overflowing probe": (probe(bias=2**31 - 5), "'f0' has a bias that .* can overflow 32 bits"),
+    "short probe": (probe(weights=[1]), "'f0' has 1 weights for 8 gates"),
     "nameless probe": (metadata(lambda e: e["probes"][0].pop("name")), "'name'"),
 }
 

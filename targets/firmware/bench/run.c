@@ -124,7 +124,7 @@ int32_t bench_run(const void *file, bench_memory_t *memory, const bench_host_t *
 {
     static bench_operation_t *const operations[] = {
         bench_nothing,        bench_pointwise, bench_depthwise, bench_residual,
-        bench_moving_average, bench_gate,      bench_sigmoid,
+        bench_moving_average, bench_gate,      bench_sigmoid,   bench_probes,
     };
     const uint32_t known = sizeof operations / sizeof *operations;
     bench_run_t run = {.at = file, .memory = memory, .host = host};

@@ -57,6 +57,6 @@ void bench_check_guards(bench_run_t *run, bench_output_t output);
  * 0, or a negative bench_error. */
 typedef int32_t bench_operation_t(bench_run_t *run, const int32_t *parameters, uint32_t frames);
 bench_operation_t bench_nothing, bench_pointwise, bench_depthwise, bench_residual,
-    bench_moving_average, bench_gate, bench_sigmoid;
+    bench_moving_average, bench_gate, bench_sigmoid, bench_probes;
 
 #endif

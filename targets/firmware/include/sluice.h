@@ -126,9 +126,13 @@ int32_t sluice_tensor(const sluice_t *instance, uint32_t index, sluice_tensor_t 
  * static network, too. */
 int32_t sluice_gates(const sluice_t *instance, uint32_t block, uint8_t *bits);
 
-/* The score of probe `index` on the last frame's gates: bias + the weights of the
- * open ones. The model's metadata has the scale that turns it into the probe's unit;
- * above 0 means "speech" for `vad`. */
+/* The scores of probes `first` .. `first + count - 1` on the last frame's gates, int32
+ * [count]: bias + the weights of the open ones. docs/contracts.md says what they mean,
+ * the model's metadata has the scales. Computed in each call: ask once for all. Nothing
+ * is kept. ERROR_ARGUMENT: a null pointer, or beyond the last probe. */
+int32_t sluice_probes(const sluice_t *instance, uint32_t first, uint32_t count, int32_t *scores);
+
+/* The same of one probe. */
 int32_t sluice_probe(const sluice_t *instance, uint32_t index, int32_t *score);
 
 /* The name of probe `index`, which lives as long as the model; NULL if there is none. */

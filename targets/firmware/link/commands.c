@@ -4,6 +4,7 @@
 
 #define COUNTERS_PER_LAYER_BYTES 12u
 #define RANGE_REPLY_BYTES 4u /* first and count, in front of a list's entries */
+#define SCORES_AT_ONCE 16u /* on the stack; a model with more is asked again */
 
 static uint32_t refuse(int32_t *detail, uint32_t error, int32_t value)
 {
@@ -43,6 +44,23 @@ static uint32_t hello(const link_session_t *session, const uint8_t *nonce, link_
     return LINK_ERROR_NONE;
 }
 
+static uint32_t put_scores(const link_session_t *session, link_writer_t *reply, int32_t *detail)
+{
+    int32_t scores[SCORES_AT_ONCE];
+    const uint32_t probes = session->info.probes;
+    for (uint32_t first = 0, count; first < probes; first += count) {
+        count = probes - first < SCORES_AT_ONCE ? probes - first : SCORES_AT_ONCE;
+        const int32_t status = sluice_probes(session->enhancer, first, count, scores);
+        if (status < 0) {
+            return refuse(detail, LINK_ERROR_ENHANCER, status);
+        }
+        for (uint32_t i = 0; i < count; i++) {
+            put_u32(reply, (uint32_t)scores[i]);
+        }
+    }
+    return LINK_ERROR_NONE;
+}
+
 /* Counters, probe scores and gates of the frame just processed. */
 static uint32_t put_result(const link_session_t *session, link_writer_t *reply, int32_t *detail)
 {
@@ -52,13 +70,9 @@ static uint32_t put_result(const link_session_t *session, link_writer_t *reply, 
     put_u32(reply, counters->ticks);
     put_u32(reply, counters->analysis_ticks);
     put_u32(reply, counters->synthesis_ticks);
-    for (uint32_t i = 0; i < session->info.probes; i++) {
-        int32_t score = 0;
-        const int32_t status = sluice_probe(session->enhancer, i, &score);
-        if (status < 0) {
-            return refuse(detail, LINK_ERROR_ENHANCER, status);
-        }
-        put_u32(reply, (uint32_t)score);
+    const uint32_t error = put_scores(session, reply, detail);
+    if (error != LINK_ERROR_NONE) {
+        return error;
     }
     const size_t gate_bytes = (session->info.gates + 7u) / 8u;
     for (uint32_t i = 0; gate_bytes > 0 && i < session->info.blocks; i++) {

@@ -7,6 +7,7 @@
 #include "../include/sluice.h"
 #include "../kernels/depthwise.h"
 #include "../kernels/pointwise.h"
+#include "../kernels/probes.h"
 #include "../kernels/residual.h"
 
 typedef enum {
@@ -46,7 +47,7 @@ typedef struct {
     uint32_t pool;        /* arena: int8 [N - 1][channels] */
     uint32_t sums;        /* arena: int16 [channels] */
     uint32_t logits;      /* arena: int8 [gates] */
-    uint32_t bits;        /* arena: uint8 [(gates + 7) / 8] */
+    uint32_t bits;        /* arena: uint8 [(gates + 7) / 8], in whole words */
 } sluice_block_t;
 
 /* Where a block's rings stand. The taps ring has one frame more than the
@@ -63,13 +64,6 @@ _Static_assert(sizeof(sluice_block_state_t) == 8, "the arena's block states");
 _Static_assert(sizeof(sluice_layer_counters_t) == 12, "the arena's layer counters");
 _Static_assert(sizeof(sluice_complex_t) == 8, "the arena's spectrum");
 
-/* A linear predictor on the gates: bias + the weights of the open ones. */
-typedef struct {
-    const char *name;
-    const int16_t *weights; /* [blocks * gates] */
-    int32_t bias;
-} sluice_probe_t;
-
 struct sluice_model {
     sluice_info_t info;
     sluice_site_t site;
@@ -80,7 +74,8 @@ struct sluice_model {
     sluice_pointwise_t back;
     const int8_t *sigmoid; /* [256] */
     const sluice_block_t *blocks;
-    const sluice_probe_t *probes;
+    sluice_probe_table_t probes; /* its gates' bits begin with those of block 0 */
+    const char *const *probe_names;
     const char *const *layer_names;
     const char *const *tensor_names; /* mask, logits, taps, pool */
 };

@@ -3,6 +3,11 @@
 
 #include <string.h>
 
+/* 0 in a build for one model that has none: it then leaves the kernel out. */
+#ifndef SLUICE_HAS_PROBES
+#define SLUICE_HAS_PROBES 1
+#endif
+
 static int32_t check(const sluice_t *instance, const void *result)
 {
     if (instance == NULL || result == NULL) {
@@ -72,35 +77,31 @@ int32_t sluice_gates(const sluice_t *instance, uint32_t block, uint8_t *bits)
     return sluice_state_of(instance, block)->open_gates;
 }
 
-int32_t sluice_probe(const sluice_t *instance, uint32_t index, int32_t *score)
+int32_t sluice_probes(const sluice_t *instance, uint32_t first, uint32_t count, int32_t *scores)
 {
-    const int32_t status = check(instance, score);
+    const int32_t status = check(instance, scores);
     if (status < 0) {
         return status;
     }
     const sluice_model_t *model = instance->model;
-    if (index >= model->info.probes) {
+    if (first > model->info.probes || count > model->info.probes - first) {
         return SLUICE_ERROR_ARGUMENT;
     }
-    /* The compiler has checked that no choice of gates overflows the sum. */
-    const int16_t *weights = model->probes[index].weights;
-    int32_t sum = model->probes[index].bias;
-    for (uint32_t b = 0; b < model->info.blocks; b++) {
-        const uint8_t *bits = instance->arena + model->blocks[b].bits;
-        for (uint32_t g = 0; g < model->info.gates; g++) {
-            if (bits[g / 8] >> (g % 8) & 1) {
-                sum += weights[g];
-            }
-        }
-        weights += model->info.gates;
+    if (SLUICE_HAS_PROBES && count > 0) {
+        sluice_probe_scores(&model->probes, instance->arena + model->blocks[0].bits, first, count,
+                            scores);
     }
-    *score = sum;
     return SLUICE_OK;
+}
+
+int32_t sluice_probe(const sluice_t *instance, uint32_t index, int32_t *score)
+{
+    return sluice_probes(instance, index, 1, score);
 }
 
 const char *sluice_probe_name(const sluice_model_t *model, uint32_t index)
 {
-    return model != NULL && index < model->info.probes ? model->probes[index].name : NULL;
+    return model != NULL && index < model->info.probes ? model->probe_names[index] : NULL;
 }
 
 const sluice_counters_t *sluice_counters(const sluice_t *instance)

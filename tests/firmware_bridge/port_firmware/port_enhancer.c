@@ -137,11 +137,12 @@ int32_t sluice_gates(const sluice_t *instance, uint32_t block, uint8_t *bits)
     return SLUICE_ERROR_ARGUMENT;
 }
 
-int32_t sluice_probe(const sluice_t *instance, uint32_t index, int32_t *score)
+int32_t sluice_probes(const sluice_t *instance, uint32_t first, uint32_t count, int32_t *scores)
 {
     (void)instance;
-    (void)index;
-    (void)score;
+    (void)first;
+    (void)count;
+    (void)scores;
     return SLUICE_ERROR_ARGUMENT;
 }
 

@@ -1,0 +1,1 @@
+"""All presets against each other: quality, cost, and what their masks know."""

@@ -1,0 +1,107 @@
+"""What the probes say on the masks of the integer model, in integers: what a device says."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from dyncp import audio
+from dyncp.checkpoint import load_checkpoint
+from dyncp.probes.observations import LabelledFrames, labelled_frames, observe
+from dyncp.probes.shipped import scores
+from dyncp.probes.study import TEST_SEED
+from dyncp.probes.tasks import TASKS, Task, judge
+from quantize.arithmetic import quantise
+from quantize.integer_model import IntegerModel, open_gates
+from quantize.model import load_model
+from quantize.probes import classes_of
+
+
+@dataclass(frozen=True)
+class _Stream:
+    model: Path
+    noisy: NDArray[np.float32]
+    frames: int
+
+    def gates(self) -> NDArray[np.bool_]:
+        """From a cold start: ``[frames, blocks * gates]``."""
+        model = _loaded(self.model)
+        settings = model.model.preset.audio
+        features = audio.compress(settings, audio.spectrum(settings, self.noisy)).T
+        grid = model.model.activations["features"]
+        outputs = model.run(quantise(features[: self.frames], grid.scale, grid.zero_point))
+        return np.concatenate(open_gates(model.model, outputs), axis=1)
+
+
+@cache
+def _loaded(path: Path) -> IntegerModel:
+    return IntegerModel(load_model(path))
+
+
+def judge_integer_probes(
+    checkpoint_path: Path, model_path: Path, minutes: float, data: Path | None = None
+) -> dict[str, Any]:
+    """Judge the shipped probes on the first streams of the test split, in float and int8.
+
+    Gives ``{"minutes", "rows", "results": [one a task]}``; a result has the fields of
+    :class:`dyncp.probes.tasks.Judgement` under ``int8`` and ``float`` (the float network's
+    masks and float weights), and ``operations`` a frame: additions on open gates.
+    """
+    checkpoint, model = load_checkpoint(checkpoint_path), load_model(model_path)
+    frames = labelled_frames(model.preset.audio, "test", minutes, TEST_SEED, data)
+    integer = _integer_gates(model_path, frames)
+    floating = observe(checkpoint.network, frames).gates
+    names = [probe.name for probe in model.probes]
+    weights = np.array([probe.weights for probe in model.probes], np.int64)
+    bias = np.array([probe.bias for probe in model.probes], np.int64)
+    scale = np.array([probe.scale for probe in model.probes])
+    answers = (integer @ weights.T + bias) * scale
+    float_answers = np.stack([scores(row, floating) for row in checkpoint.probes], axis=1)
+    results = []
+    for task in TASKS:
+        rows = _rows(task, names, frames.classes)
+        if rows:
+            used = (weights[rows] != 0).any(axis=0)
+            results.append(
+                {
+                    "task": task.name,
+                    "int8": _judged(task, answers[:, rows], frames),
+                    "float": _judged(task, float_answers[:, rows], frames),
+                    "operations": float(integer[:, used].sum(axis=1).mean() * len(rows)),
+                }
+            )
+    return {"minutes": minutes, "rows": len(names), "results": results}
+
+
+def _rows(task: Task, names: list[str], classes: tuple[str, ...]) -> list[int]:
+    of_task = classes_of(names).get(task.name, {})
+    if task.kind != "class":
+        return list(of_task.values())
+    return [of_task[kind] for kind in classes if kind in of_task]
+
+
+def _judged(task: Task, answers: NDArray[np.float64], frames: LabelledFrames) -> dict[str, float]:
+    return judge(task, answers, frames.labels.of(task.name), frames.speakers).to_dict()
+
+
+def _integer_gates(model: Path, frames: LabelledFrames) -> NDArray[np.bool_]:
+    streams = [
+        _Stream(model, frames.noisy(index), length) for index, length in enumerate(frames.lengths)
+    ]
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        parts = tqdm(
+            pool.map(_Stream.gates, streams),
+            desc="integer model",
+            total=len(streams),
+            disable=not sys.stderr.isatty(),
+        )
+        return np.concatenate(list(parts))
