@@ -71,6 +71,11 @@ def changing(gates: np.ndarray) -> np.ndarray:
 def _labelled(settings: Audio, minutes: float, seed: int, data: Path | None) -> LabelledFrames:
     source = open_source(data, settings.sample_rate, "test")
     classes, mixed = source.trained_noise_classes, mixed_classes(source)
+    if not set(mixed) & set(classes):
+        raise UserError(
+            f"{source.name}: no noise class of its test split ({', '.join(mixed)}) is one of its "
+            "training split, so there is no truth to picture; leave --data out"
+        )
     labels, segments, names = [], [], []
     for index in range(stream_count(minutes, mixed)):
         stream = make_stream(source, seed, index, mixed)
