@@ -47,7 +47,7 @@ def _train(args: argparse.Namespace) -> int | None:
     checkpoint.record = trainer.record() | {"data": trainer.source.name}
     if preset.gate:
         print("fitting the probes", flush=True)
-        checkpoint.probes = fit_probes(checkpoint, data=args.data)
+        checkpoint.probes = fit_probes(checkpoint, STUDY_MINUTES, args.data)
         checkpoint.record["probe_minutes"] = STUDY_MINUTES
     save_checkpoint(args.out, checkpoint, half=True)
     write_text(args.out.with_suffix(".json"), json.dumps(checkpoint.record, indent=1) + "\n")
@@ -140,13 +140,13 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 def _study(args: argparse.Namespace) -> None:
     from dyncp.checkpoint import load_checkpoint
-    from dyncp.probes.study import format_study, study
+    from dyncp.probes.study import format_study, study, to_json
 
     checkpoint = load_checkpoint(args.checkpoint)
     result = study(checkpoint, args.minutes, args.data)
     print(format_study(result))
     if args.out:
-        content = {"preset": checkpoint.preset.name, **result}
+        content = {"preset": checkpoint.preset.name, **to_json(result)}
         write_text(args.out, json.dumps(content, indent=1) + "\n")
 
 
@@ -160,9 +160,13 @@ def _pictures(args: argparse.Namespace) -> None:
 
 
 def _minutes(text: str) -> float:
-    minutes = float(text)
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
     if not 0 < minutes <= _LONGEST_STUDY:
-        raise argparse.ArgumentTypeError(f"must be above 0 and at most {_LONGEST_STUDY}")
+        message = f"must be a number above 0 and at most {_LONGEST_STUDY}, not {text}"
+        raise argparse.ArgumentTypeError(message)
     return minutes
 
 
@@ -235,7 +239,12 @@ def _add_judges(commands: Any, where: str) -> None:
     study = commands.add_parser("probe", help="what the masks know, task by task")
     study.add_argument("--checkpoint", type=Path, required=True)
     study.add_argument("--data", type=Path, help=where)
-    study.add_argument("--minutes", type=_minutes, default=30.0, help="of each split (30)")
+    study.add_argument(
+        "--minutes",
+        type=_minutes,
+        default=30.0,
+        help="of each split (30), in streams of a segment for each noise",
+    )
     study.add_argument("--out", type=Path, help="JSON to write")
     study.set_defaults(run=_study)
 

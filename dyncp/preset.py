@@ -80,8 +80,8 @@ class Training:
     checkpoint gives the first weights, all but the gates'. ``teacher``: the preset
     whose shipped checkpoint the output is drawn to, by ``distillation_weight``.
     ``block_utilisation``: a target for every block, in place of one for all; its mean
-    is ``[gate] utilisation``. ``probe_weight``: of linear probes for voice activity
-    and noise class that are trained along with the gates.
+    is ``[gate] utilisation``. ``probe_weight``: of linear probes for voice activity,
+    noise class, gender, SNR and F0 that are trained along with the gates.
     """
 
     seed: int

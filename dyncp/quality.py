@@ -65,7 +65,7 @@ class _Test:
         return score(checkpoint, mixture, self.noise in source.trained_noise_classes)
 
 
-@cache
+@cache  # for the processes of one scoring; what outlives it would not see a new checkpoint
 def _loaded(path: Path, data: Path | None) -> tuple[Checkpoint, AudioSource]:
     checkpoint = load_checkpoint(path)
     return checkpoint, open_source(data, checkpoint.preset.audio.sample_rate, "test")
@@ -93,12 +93,14 @@ def score(checkpoint: Checkpoint, mixture: Mixture, seen: bool) -> Clip:
 def score_test_split(
     checkpoint: Path, data: Path | None = None, repeats: int = 2, seconds: float = 6.0
 ) -> list[Clip]:
-    """Every noise class of the test split at 0, 5 and 10 dB, ``repeats`` speakers each.
+    """Every noise class of the test split at 0, 5 and 10 dB, ``repeats`` clips each.
 
-    The clips depend on the data alone, so that networks can be compared clip by clip.
+    The clips, their speakers too, depend on the data and the network's sample rate alone,
+    so that networks can be compared clip by clip.
     ``data`` as in :func:`dyncp.data.open.open_source`.
     """
-    _, source = _loaded(checkpoint, data)
+    rate = load_checkpoint(checkpoint).preset.audio.sample_rate
+    source = open_source(data, rate, "test")
     tests = [
         _Test(checkpoint, data, kind, snr, number, seconds)
         for kind in source.noise_classes
@@ -140,7 +142,9 @@ def format_clips(clips: list[Clip]) -> str:
             continue
 
         def mean(field: str, group: list[Clip] = group) -> float:
-            return float(np.nanmean([getattr(clip, field) for clip in group]))
+            values = np.array([getattr(clip, field) for clip in group])
+            known = values[~np.isnan(values)]
+            return float(known.mean()) if len(known) else float("nan")
 
         used = np.mean([float(np.mean(clip.open)) if clip.open else 1.0 for clip in group])
         lines.append(

@@ -24,7 +24,7 @@ PESQ_SECONDS = 4.0
 """Window of ``pesq``, around the frame."""
 _PESQ_HOP_SECONDS = 2.0
 F0_RANGE = (60.0, 500.0)
-"""Hz."""
+"""Hz; where pitch is looked for."""
 _ACTIVE_RANGE = 35.0
 
 
@@ -55,10 +55,11 @@ def voice_activity(
 def level_ratios(
     settings: Audio, noisy: np.ndarray, clean: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """SNR and SI-SDR of ``noisy``, dB, float32 ``[frames]`` each, over the second before.
+    """SNR and SI-SDR of ``noisy``, dB, float32 ``[frames]`` each, over the second that ends
+    with the frame; before the signal there is silence.
 
     SNR is that of the clean signal's RMS and the RMS of ``noisy - clean``; SI-SDR as
-    :func:`dyncp.metrics.si_sdr`, on the window. NaN where the window has no speech.
+    :func:`dyncp.metrics.si_sdr`, on the window. NaN where ``clean`` is silent in the window.
     """
     window = round(LEVEL_SECONDS * settings.sample_rate)
 
@@ -78,8 +79,8 @@ def level_ratios(
 def window_pesq(settings: Audio, noisy: np.ndarray, clean: np.ndarray) -> np.ndarray:
     """Wide-band PESQ (MOS-LQO) of the four seconds around each frame: float32 ``[frames]``.
 
-    Measured every two seconds; a frame has the value of the nearest window. NaN where
-    PESQ finds no speech.
+    Measured every two seconds; a frame has the value of the window whose middle is nearest.
+    NaN as in :func:`dyncp.metrics.pesq_wb`.
     """
     rate = settings.sample_rate
     length, hop = round(PESQ_SECONDS * rate), round(_PESQ_HOP_SECONDS * rate)
@@ -98,10 +99,11 @@ def window_pesq(settings: Audio, noisy: np.ndarray, clean: np.ndarray) -> np.nda
 def fundamental_frequency(settings: Audio, clean: np.ndarray) -> np.ndarray:
     """F0 in Hz at the centre of each frame's window, NaN where unvoiced: float32 ``[frames]``.
 
-    DIO, refined by StoneMask (Morise et al., the WORLD vocoder), 60 to 500 Hz.
+    DIO from 60 to 500 Hz, refined by StoneMask (Morise et al., the WORLD vocoder), which may
+    go a little beyond.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it says at every start how it finds its version
+        warnings.simplefilter("ignore")  # importing pyworld warns of its own packaging
         import pyworld
 
     x = clean.astype(np.float64)
@@ -131,9 +133,9 @@ def _decibels(power: np.ndarray, other: np.ndarray) -> np.ndarray:
 class FrameLabels:
     """The truth of every frame, float32 ``[frames]``; NaN where a task has no answer.
 
-    ``vad`` 0 or 1. ``noise``: an index into the classes. Where speech is active only:
-    ``gender`` 1 for a woman's voice; ``snr`` and ``si_sdr`` in dB; ``pesq`` in MOS-LQO;
-    ``f0`` in Hz, of voiced frames.
+    ``vad`` 0 or 1. ``noise``: an index into the classes, NaN for a noise that is none of
+    them. Where speech is active only: ``gender`` 1 for a woman's voice, 0 for a man's;
+    ``snr`` and ``si_sdr`` in dB; ``pesq`` in MOS-LQO; ``f0`` in Hz, of voiced frames.
     """
 
     vad: np.ndarray

@@ -9,6 +9,7 @@ share of silence are ours.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from dyncp.data.labels import (
     window_pesq,
 )
 from dyncp.data.source import AudioSource, Mixture
+from dyncp.data.speech import speech_sources
 from dyncp.preset import Audio
 
 SEGMENT_SECONDS = 10.0
@@ -48,6 +50,15 @@ def stream_count(minutes: float, classes: tuple[str, ...]) -> int:
     return max(1, round(minutes * 60 / (SEGMENT_SECONDS * len(classes))))
 
 
+def label_sources() -> tuple[Path, ...]:
+    """The files that decide the synthetic streams and their labels, as
+    :func:`dyncp.data.speech.source_key` takes them."""
+    here = Path(__file__)
+    names = ("labels", "mixtures", "noise", "noise_clips", "rooms", "talk")
+    others = (here.with_name(f"{name}.py") for name in names)
+    return (here, *others, here.parent.with_name("metrics.py"), *speech_sources())
+
+
 def make_stream(source: AudioSource, seed: int, index: int, classes: tuple[str, ...]) -> Stream:
     """Stream ``index`` of a seed: a segment for each class, in an order that is drawn.
 
@@ -67,14 +78,20 @@ def make_stream(source: AudioSource, seed: int, index: int, classes: tuple[str, 
     )
 
 
-def label_stream(settings: Audio, stream: Stream, classes: tuple[str, ...]) -> FrameLabels:
-    """The labels of every frame of a stream."""
+def label_stream(
+    settings: Audio, stream: Stream, classes: tuple[str, ...], costly: bool = True
+) -> FrameLabels:
+    """The labels of every frame of a stream; a noise that is none of ``classes`` has none.
+
+    PESQ and F0 take longer than all else together: only if ``costly``, else they are NaN.
+    """
     of_frame = stream.segment_of_frames(settings.hop)
     levels = np.array([active_level(segment.clean) for segment in stream.segments])
     genders = np.array([_gender(segment) for segment in stream.segments], np.float32)
-    kinds = np.array([classes.index(segment.noise) for segment in stream.segments], np.float32)
+    kinds = np.array([_index(segment.noise, classes) for segment in stream.segments], np.float32)
     active = voice_activity(settings, stream.clean, levels[of_frame])
     snr, si_sdr = level_ratios(settings, stream.noisy, stream.clean)
+    unknown = np.full(len(active), np.nan)
 
     def spoken(labels: np.ndarray) -> np.ndarray:
         return np.where(active, labels, np.nan).astype(np.float32)
@@ -85,9 +102,13 @@ def label_stream(settings: Audio, stream: Stream, classes: tuple[str, ...]) -> F
         noise=kinds[of_frame],
         snr=spoken(snr),
         si_sdr=spoken(si_sdr),
-        pesq=spoken(window_pesq(settings, stream.noisy, stream.clean)),
-        f0=spoken(fundamental_frequency(settings, stream.clean)),
+        pesq=spoken(window_pesq(settings, stream.noisy, stream.clean) if costly else unknown),
+        f0=spoken(fundamental_frequency(settings, stream.clean) if costly else unknown),
     )
+
+
+def _index(noise: str, classes: tuple[str, ...]) -> float:
+    return float(classes.index(noise)) if noise in classes else float("nan")
 
 
 def _gender(segment: Mixture) -> float:

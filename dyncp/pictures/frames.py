@@ -6,23 +6,14 @@ short stretch only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from dyncp.checkpoint import Checkpoint
-from dyncp.data.labels import (
-    FrameLabels,
-    active_level,
-    level_ratios,
-    voice_activity,
-)
-from dyncp.data.open import open_source
-from dyncp.data.streams import Stream, make_stream, stream_count
 from dyncp.errors import UserError
-from dyncp.preset import Audio
-from dyncp.probes.observations import LabelledFrames, observe
+from dyncp.probes.observations import LabelledFrames, labelled_frames, observe
 
 
 @dataclass(frozen=True)
@@ -53,7 +44,7 @@ def pictured(checkpoint: Checkpoint, minutes: float, seed: int, data: Path | Non
             f"preset '{preset.name}' has no gates to picture; "
             "give the checkpoint of a preset with a [gate]"
         )
-    frames = _labelled(preset.audio, minutes, seed, data)
+    frames = labelled_frames(preset.audio, "test", minutes, seed, data, costly=False)
     gates = observe(checkpoint.network, frames).gates
     if not changing(gates).any():
         raise UserError(
@@ -66,49 +57,3 @@ def pictured(checkpoint: Checkpoint, minutes: float, seed: int, data: Path | Non
 def changing(gates: np.ndarray) -> np.ndarray:
     """Which gates are both open and closed in ``[frames, ...]``: bool ``[...]``."""
     return np.asarray(gates.any(axis=0) & ~gates.all(axis=0))
-
-
-def _labelled(settings: Audio, minutes: float, seed: int, data: Path | None) -> LabelledFrames:
-    source = open_source(data, settings.sample_rate, "test")
-    classes = tuple(kind for kind in source.noise_classes if kind in source.trained_noise_classes)
-    labels, segments = [], []
-    for index in range(stream_count(minutes, classes)):
-        stream = make_stream(source, seed, index, classes)
-        labels.append(cheap_labels(settings, stream, classes))
-        segments.append(stream.segment_of_frames(settings.hop) + index * len(classes))
-    joined = {
-        field.name: np.concatenate([getattr(part, field.name) for part in labels])
-        for field in fields(FrameLabels)
-    }
-    return LabelledFrames(
-        source,
-        seed,
-        classes,
-        tuple(len(part) for part in segments),
-        np.concatenate(segments),
-        FrameLabels(**joined),
-    )
-
-
-def cheap_labels(settings: Audio, stream: Stream, classes: tuple[str, ...]) -> FrameLabels:
-    """As :func:`dyncp.data.streams.label_stream` has them; ``pesq`` and ``f0`` are NaN."""
-    of_frame = stream.segment_of_frames(settings.hop)
-    levels = np.array([active_level(segment.clean) for segment in stream.segments])
-    kinds = np.array([classes.index(segment.noise) for segment in stream.segments], np.float32)
-    women = {"f": 1.0, "m": 0.0, None: np.nan}
-    genders = np.array([women[segment.speaker.gender] for segment in stream.segments])
-    active = voice_activity(settings, stream.clean, levels[of_frame])
-    snr, si_sdr = level_ratios(settings, stream.noisy, stream.clean)
-
-    def spoken(labels: np.ndarray) -> np.ndarray:
-        return np.where(active, labels, np.nan).astype(np.float32)
-
-    return FrameLabels(
-        vad=active.astype(np.float32),
-        gender=spoken(genders[of_frame]),
-        noise=kinds[of_frame],
-        snr=spoken(snr),
-        si_sdr=spoken(si_sdr),
-        pesq=np.full(len(active), np.nan, np.float32),
-        f0=np.full(len(active), np.nan, np.float32),
-    )

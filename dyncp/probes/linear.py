@@ -1,7 +1,8 @@
 """Linear models by scikit-learn, given back as plain weights for the raw features.
 
-Logistic regression for classes and ridge regression for values, Tikhonov alpha 0.01
-(arXiv 2602.10666), on standardised features.
+Logistic regression for classes, linear regression with Tikhonov alpha 0.01 for values
+(arXiv 2602.10666), on standardised features. The same alpha on the logistic regression's
+mean loss is ours.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class LinearModel:
     importance: np.ndarray
 
     def scores(self, features: np.ndarray) -> np.ndarray:
-        """``[frames, features]`` to ``[frames, rows]``."""
+        """``[frames, features]`` to float64 ``[frames, rows]``."""
         return np.asarray(features.astype(np.float32) @ self.weights.T + self.bias)
 
 
@@ -42,7 +43,7 @@ def fit(task: Task, features: np.ndarray, labels: np.ndarray, classes: int) -> L
 
     ``classes``: how many noise classes there are; each has its row, also where no frame
     shows it. Where no feature varies, or all frames say the same, the bias alone gives
-    the commoner answer or the mean.
+    the commoner answer or the mean. Without a label at all everything is 0.
     """
     scored = ~np.isnan(labels)
     x, y = features[scored].astype(np.float32), labels[scored]
@@ -57,7 +58,9 @@ def fit(task: Task, features: np.ndarray, labels: np.ndarray, classes: int) -> L
         )
     standard = (x[:, used] - mean[used]) / std[used]
     if task.kind == "value":
-        ridge = Ridge(alpha=_TIKHONOV).fit(standard, y.astype(np.float64))
+        # float64: gates that are nearly alike make the normal equations ill-conditioned.
+        ridge = Ridge(alpha=_TIKHONOV, copy_X=False)
+        ridge.fit(standard.astype(np.float64), y.astype(np.float64))
         found, bias = ridge.coef_[None].astype(np.float64), np.array([ridge.intercept_])
     else:
         # scikit-learn weighs the summed loss; alpha is of the mean's.

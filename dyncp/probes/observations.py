@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from dyncp.data.open import open_source
 from dyncp.data.source import AudioSource
 from dyncp.data.speakers import Split
 from dyncp.data.speech import CACHE_FOLDER, source_key
-from dyncp.data.streams import label_stream, make_stream, stream_count
+from dyncp.data.streams import label_sources, label_stream, make_stream, stream_count
 from dyncp.files import replacing
 from dyncp.network import GatedConvFSENet
 from dyncp.preset import Audio
@@ -29,20 +30,24 @@ from dyncp.preset import Audio
 class LabelledFrames:
     """The streams of a split, and their labels, frames of all streams in a row.
 
-    ``lengths``: frames of each stream. ``segments`` int ``[frames]``: which segment of
-    all a frame lies in. ``classes``: names of the noise classes.
+    ``classes``: names of the noise classes that labels are indices into, the same in every
+    split. ``mixed``: those that these streams have. ``lengths``: frames of each stream.
+    ``segments`` and ``speakers`` int ``[frames]``: which segment of all, and of which speaker,
+    a frame lies in.
     """
 
     source: AudioSource
     seed: int
     classes: tuple[str, ...]
+    mixed: tuple[str, ...]
     lengths: tuple[int, ...]
     segments: np.ndarray
+    speakers: np.ndarray
     labels: FrameLabels
 
     def noisy(self, index: int) -> np.ndarray:
         """The noisy samples of a stream."""
-        return make_stream(self.source, self.seed, index, self.classes).noisy
+        return make_stream(self.source, self.seed, index, self.mixed).noisy
 
 
 @dataclass(frozen=True)
@@ -67,33 +72,56 @@ class _Streams:
     split: Split
     seed: int
     classes: tuple[str, ...]
+    mixed: tuple[str, ...]
     data: Path | None
+    costly: bool
 
-    def label(self, index: int) -> tuple[FrameLabels, np.ndarray]:
-        source = open_source(self.data, self.settings.sample_rate, self.split)
-        stream = make_stream(source, self.seed, index, self.classes)
-        labels = label_stream(self.settings, stream, self.classes)
-        return labels, stream.segment_of_frames(self.settings.hop)
+    def label(
+        self, index: int, source: AudioSource | None = None
+    ) -> tuple[FrameLabels, np.ndarray, list[str]]:
+        """Labels, the segment of each frame, the speaker of each segment."""
+        source = source or _workers_source(self.data, self.settings.sample_rate, self.split)
+        stream = make_stream(source, self.seed, index, self.mixed)
+        labels = label_stream(self.settings, stream, self.classes, self.costly)
+        names = [segment.speaker.name for segment in stream.segments]
+        return labels, stream.segment_of_frames(self.settings.hop), names
+
+
+@cache
+def _workers_source(data: Path | None, sample_rate: int, split: Split) -> AudioSource:
+    """Opened once, since a worker that labels does not outlive the data as they are."""
+    return open_source(data, sample_rate, split)
 
 
 def labelled_frames(
-    settings: Audio, split: Split, minutes: float, seed: int, data: Path | None = None
+    settings: Audio,
+    split: Split,
+    minutes: float,
+    seed: int,
+    data: Path | None = None,
+    *,
+    costly: bool = True,
 ) -> LabelledFrames:
-    """About ``minutes`` of labelled streams of a split.
+    """About ``minutes`` of labelled streams of a split, at least one stream.
 
-    The labels of the synthetic data are kept in the cache; PESQ takes its time.
+    Classes are those of the training split. Streams have those of them that the split
+    has; where it shares none (VoiceBank+DEMAND's test set), they have its own, without a
+    label. The labels of the synthetic data are kept in the cache; PESQ and F0, which take
+    their time, are NaN unless ``costly``.
     ``data`` as in :func:`dyncp.data.open.open_source`.
     """
     source = open_source(data, settings.sample_rate, split)
-    classes = tuple(kind for kind in source.noise_classes if kind in source.trained_noise_classes)
-    count = stream_count(minutes, classes)
-    here = Path(make_stream.__code__.co_filename)
-    key = source_key(here, *(here.with_name(f"{name}.py") for name in ("labels", "mixtures")))
+    classes, own = source.trained_noise_classes, source.noise_classes
+    mixed = tuple(kind for kind in own if kind in classes) or own
+    count = stream_count(minutes, mixed)
     name = f"labels-{split}-{settings.sample_rate}-{settings.n_fft}-{settings.hop}-{seed}x{count}"
+    key = source_key(Path(__file__), *label_sources())
     path = CACHE_FOLDER / f"{name}-{key}.npz"
-    if data is not None or not path.is_file():
-        arrays = _label_all(_Streams(settings, split, seed, classes, data), count)
-        if data is None:
+    kept = data is None and costly
+    if not kept or not path.is_file():
+        streams = _Streams(settings, split, seed, classes, mixed, data, costly)
+        arrays = _label_all(streams, source, count)
+        if kept:
             with replacing(path) as temporary:
                 np.savez(temporary, **arrays)  # type: ignore[arg-type]
     else:
@@ -101,28 +129,35 @@ def labelled_frames(
             arrays = {name: stored[name] for name in stored.files}
     labels = FrameLabels(**{field.name: arrays[field.name] for field in fields(FrameLabels)})
     lengths = tuple(int(length) for length in arrays["lengths"])
-    return LabelledFrames(source, seed, classes, lengths, arrays["segments"], labels)
+    return LabelledFrames(
+        source, seed, classes, mixed, lengths, arrays["segments"], arrays["speakers"], labels
+    )
 
 
-def _label_all(streams: _Streams, count: int) -> dict[str, np.ndarray]:
-    # Not forked: a fork of a process whose torch has threads may hang.
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        labelled = list(
-            tqdm(
-                pool.map(streams.label, range(count)),
-                desc=f"labels ({streams.split})",
-                total=count,
-                disable=not sys.stderr.isatty(),
+def _label_all(streams: _Streams, source: AudioSource, count: int) -> dict[str, np.ndarray]:
+    if count == 1 or not streams.costly:  # not worth a process
+        labelled = [streams.label(index, source) for index in range(count)]
+    else:
+        # Not forked: a fork of a process whose torch has threads may hang.
+        with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+            labelled = list(
+                tqdm(
+                    pool.map(streams.label, range(count)),
+                    desc=f"labels ({streams.split})",
+                    total=count,
+                    disable=not sys.stderr.isatty(),
+                )
             )
-        )
     arrays = {
-        field.name: np.concatenate([getattr(labels, field.name) for labels, _ in labelled])
+        field.name: np.concatenate([getattr(labels, field.name) for labels, *_ in labelled])
         for field in fields(FrameLabels)
     }
     arrays["segments"] = np.concatenate(
-        [segments + index * len(streams.classes) for index, (_, segments) in enumerate(labelled)]
+        [segments + index * len(streams.mixed) for index, (_, segments, _) in enumerate(labelled)]
     )
-    arrays["lengths"] = np.array([len(segments) for _, segments in labelled])
+    _, speaker = np.unique([name for *_, names in labelled for name in names], return_inverse=True)
+    arrays["speakers"] = speaker[arrays["segments"]]
+    arrays["lengths"] = np.array([len(segments) for _, segments, _ in labelled])
     return arrays
 
 

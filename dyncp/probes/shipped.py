@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from dyncp.checkpoint import Checkpoint
-from dyncp.probes.features import FEATURES
 from dyncp.probes.linear import LinearModel
-from dyncp.probes.study import STUDY_MINUTES, Fitter, observed
+from dyncp.probes.observations import LabelledFrames, labelled_frames, observe
+from dyncp.probes.study import STUDY_MINUTES, TRAIN_SEED, fit_thinned, thinned
 from dyncp.probes.tasks import TASKS, Task
 
 SHIPPED_GATES = 256
@@ -23,24 +23,27 @@ def fit_probes(
     """Rows for :attr:`dyncp.checkpoint.Checkpoint.probes`, fitted on the binary masks.
 
     A row is ``{"name", "weights": float32 [blocks * gates], "bias": float}``. A task of
-    classes has one for each, named ``task/class``. All share the gates that matter most,
-    the others' weights are 0.
+    classes has one for each, named ``task/class``; a task that the data have no label for
+    has none. All share the gates that matter most, the others' weights are 0. The test
+    split is not touched.
     """
-    fitter = observed(checkpoint, minutes, data)
-    train, _ = fitter.take(FEATURES[0])
-    columns = _chosen(fitter, train)
+    settings = checkpoint.preset.audio
+    frames = labelled_frames(settings, "train", minutes, TRAIN_SEED, data)
+    gates = thinned(observe(checkpoint.network, frames).gates)
+    tasks = [task for task in TASKS if not np.isnan(frames.labels.of(task.name)).all()]
+    columns = _chosen(tasks, frames, gates)
     rows = []
-    for task in TASKS:
-        model = fitter.fit(task, train[:, columns])
-        rows += _rows(task, model, columns, train.shape[1], fitter.train.classes)
+    for task in tasks:
+        model = fit_thinned(task, gates[:, columns], frames)
+        rows += _rows(task, model, columns, gates.shape[1], frames.classes)
     return rows
 
 
-def _chosen(fitter: Fitter, gates: np.ndarray) -> np.ndarray:
+def _chosen(tasks: list[Task], frames: LabelledFrames, gates: np.ndarray) -> np.ndarray:
     """The gates with the largest weights, each task counting as much."""
     total = np.zeros(gates.shape[1])
-    for task in TASKS:
-        importance = fitter.fit(task, gates).importance
+    for task in tasks:
+        importance = fit_thinned(task, gates, frames).importance
         total += importance / max(importance.sum(), 1e-12)
     best = np.argsort(total, kind="stable")[::-1][:SHIPPED_GATES]
     return np.sort(best[total[best] > 0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,16 @@ def stream_of_frames(frames: LabelledFrames) -> np.ndarray:
     return np.repeat(np.arange(len(frames.lengths)), frames.lengths)
 
 
+def fit_thinned(task: Task, taken: np.ndarray, frames: LabelledFrames) -> LinearModel:
+    """Fit a task on features of ``frames`` that :func:`thinned` has thinned out."""
+    return fit(task, taken, thinned(frames.labels.of(task.name)), len(frames.classes))
+
+
+def thinned(of_frames: np.ndarray) -> np.ndarray:
+    """The frames that models are fitted on, of ``[frames, ...]``."""
+    return of_frames[::_FIT_STRIDE]
+
+
 class Fitter:
     """Features and labels of both splits, to fit and judge on."""
 
@@ -45,14 +56,13 @@ class Fitter:
         """A set's features of both splits, those to train on thinned out."""
         train = features.take(self._seen["train"], self.preset, stream_of_frames(self.train))
         test = features.take(self._seen["test"], self.preset, stream_of_frames(self.test))
-        return train[::_FIT_STRIDE], test
+        return thinned(train), test
 
     def fit(self, task: Task, taken: np.ndarray) -> LinearModel:
-        labels = self.train.labels.of(task.name)[::_FIT_STRIDE]
-        return fit(task, taken, labels, len(self.train.classes))
+        return fit_thinned(task, taken, self.train)
 
     def judge(self, task: Task, scores: np.ndarray) -> dict[str, float]:
-        return judge(task, scores, self.test.labels.of(task.name), self.test.segments).to_dict()
+        return asdict(judge(task, scores, self.test.labels.of(task.name), self.test.speakers))
 
 
 def study(
@@ -60,9 +70,11 @@ def study(
 ) -> dict[str, Any]:
     """Fit on streams of the training split, judge on the test split; speakers are disjoint.
 
-    Gives ``{"minutes", "classes", "gates", "results": [one a task and set of features]}``;
-    a result has the fields of :class:`dyncp.probes.tasks.Judgement`, ``operations`` a frame
-    and ``used`` features.
+    Gives ``{"minutes", "classes", "gates", "results": [one a task and set of features]}``:
+    the minutes of each split that were heard, the names of the noise classes, how many gates
+    there are. A result has the fields of :class:`dyncp.probes.tasks.Judgement`, its interval
+    over the test speakers, ``operations`` a frame and ``used`` features. A network without
+    gates has the STFT and the suppression mask alone, what gates are compared with.
     """
     fitter = observed(checkpoint, minutes, data)
     sets = [f for f in FEATURES if checkpoint.preset.gate or f.name in ("stft", "mask")]
@@ -74,7 +86,7 @@ def study(
         for task in TASKS:
             columns = np.arange(train.shape[1])
             if features.name == "top64":
-                columns = np.sort(np.argsort(best[task.name])[::-1][:TOP])
+                columns = np.sort(np.argsort(best[task.name], kind="stable")[::-1][:TOP])
             model = fitter.fit(task, train[:, columns])
             if features.name == "binary":
                 best[task.name] = model.importance
@@ -89,12 +101,23 @@ def study(
             )
             bar.update()
     bar.close()
+    rate = checkpoint.preset.audio.frames_per_second
     return {
-        "minutes": minutes,
+        "minutes": round(len(fitter.test.segments) / rate / 60, 2),
         "classes": list(fitter.test.classes),
         "gates": checkpoint.preset.blocks * checkpoint.preset.gates,
         "results": results,
     }
+
+
+def to_json(result: dict[str, Any]) -> dict[str, Any]:
+    """What :func:`study` gave as plain values; what does not apply is null."""
+    return {**result, "results": [without_nan(row) for row in result["results"]]}
+
+
+def without_nan(row: dict[str, Any]) -> dict[str, Any]:
+    """None where there was NaN, which JSON does not have."""
+    return {k: None if isinstance(v, float) and np.isnan(v) else v for k, v in row.items()}
 
 
 def observed(checkpoint: Checkpoint, minutes: float, data: Path | None) -> Fitter:

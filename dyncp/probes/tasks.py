@@ -6,7 +6,7 @@ The tasks and measures are those of arXiv 2602.10666; the labels are defined in
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -14,6 +14,9 @@ import numpy as np
 from dyncp.data.labels import TaskName
 
 Kind = Literal["yes", "class", "value"]
+
+_NO_SPREAD = 1e-9
+"""A variance that only rounding makes, in any of the units."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,11 @@ def predicted(task: Task, scores: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Judgement:
-    """Means over all scored frames, with a 95 % interval of the first measure.
+    """Means over all scored frames, with a 95 % interval, ``low`` to ``high``, of the first.
 
-    ``accuracy`` 0..1 with ``baseline``, that of the commoner answer; or ``r2`` with ``mae``
-    in the task's unit. What does not apply is NaN.
+    ``accuracy`` 0..1 with ``baseline``, that of the answer which is commonest among the
+    labels that are judged; or ``r2`` with ``mae`` in the task's unit. What does not apply is
+    NaN, and so is ``r2`` where all labels are equal. ``frames``: how many were scored.
     """
 
     accuracy: float
@@ -59,16 +63,14 @@ class Judgement:
     high: float
     frames: int
 
-    def to_dict(self) -> dict[str, float]:
-        """As plain values, without what does not apply."""
-        return {name: value for name, value in asdict(self).items() if not np.isnan(value)}
-
 
 def judge(task: Task, scores: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> Judgement:
     """Score predictions where there are labels.
 
     ``groups`` int ``[frames]`` says which frames belong together (one segment, one
     speaker): the interval is a bootstrap over them, since neighbouring frames are alike.
+    Groups must be independent; one alone has no interval, NaN. Segments of a speaker who is
+    in others too are not, and make it too narrow for what few speakers decide, as ``gender``.
     """
     scored = ~np.isnan(labels)
     if not scored.any():
@@ -80,36 +82,47 @@ def judge(task: Task, scores: np.ndarray, labels: np.ndarray, groups: np.ndarray
     draws = _draws(int(group.max()) + 1)
     counts = np.bincount(group)
     if task.kind == "value":
-        error, spread = (guess - truth) ** 2, truth**2
-        sums = [np.bincount(group, weights) for weights in (error, spread, truth)]
+        error, centred = (guess - truth) ** 2, truth - truth.mean()
+        sums = [np.bincount(group, weights) for weights in (error, centred**2, centred)]
 
         def r2(picked: np.ndarray) -> np.ndarray:
             n = picked @ counts
             squared, square, total = (picked @ s for s in sums)
-            return np.asarray(1 - squared / np.maximum(square - total**2 / n, 1e-12))
+            spread = square - total**2 / n
+            spread[spread <= _NO_SPREAD * n] = np.nan
+            return np.asarray(1 - squared / spread)
 
-        low, high = np.percentile(r2(draws), [2.5, 97.5])
+        sampled = r2(draws)
+        known = sampled[~np.isnan(sampled)]
+        low, high = _interval(known, len(counts))
         return Judgement(
             accuracy=float("nan"),
             baseline=float("nan"),
             r2=float(r2(np.ones((1, len(counts))))[0]),
             mae=float(np.abs(guess - truth).mean()),
-            low=float(low),
-            high=float(high),
+            low=low,
+            high=high,
             frames=len(truth),
         )
     right = np.bincount(group, guess == truth)
-    low, high = np.percentile((draws @ right) / (draws @ counts), [2.5, 97.5])
+    low, high = _interval((draws @ right) / (draws @ counts), len(counts))
     _, often = np.unique(truth, return_counts=True)
     return Judgement(
         accuracy=float((guess == truth).mean()),
         baseline=float(often.max() / len(truth)),
         r2=float("nan"),
         mae=float("nan"),
-        low=float(low),
-        high=float(high),
+        low=low,
+        high=high,
         frames=len(truth),
     )
+
+
+def _interval(sampled: np.ndarray, groups: int) -> tuple[float, float]:
+    if groups == 1 or not len(sampled):
+        return float("nan"), float("nan")
+    low, high = np.percentile(sampled, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def _draws(groups: int, times: int = 1000) -> np.ndarray:

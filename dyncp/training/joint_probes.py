@@ -43,7 +43,8 @@ class JointProbes(nn.Module):
 
         Cross-entropy for voice activity, noise class and gender, squared error in units of
         the spread for SNR and F0. ``logits``: ``[B, gates, frames]`` per block, of
-        ``mixtures``. A noise that is not one of the classes has no label.
+        ``mixtures``. A noise that is not one of the classes has no label. With several processes
+        each takes the means over its own share.
         """
         assert self.preset.gate
         scores = torch.cat(logits, dim=1)

@@ -89,7 +89,7 @@ def write_page(results: dict[str, Any], path: Path) -> str:
             f"## What the masks of `{name}` know",
             f"Linear models, fitted on {found['minutes']:g} minutes of the training split and "
             f"judged on {found['minutes']:g} of the test split, frame by frame, unseen speakers; "
-            "95 % intervals over segments.",
+            "95 % intervals over speakers.",
             page.probe_table(found, dense),
             page.error_table(found),
             f"The probes that ship, on {results['integer_probes'][name]['minutes']:g} minutes of "

@@ -15,9 +15,9 @@ import dyncp.__main__ as command
 from dyncp.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from dyncp.errors import UserError
 from dyncp.network import GatedConvFSENet
-from dyncp.probes import fit_vad, scores
 from dyncp.training.trainer import Trainer
 from tests.conftest import tiny_preset
+from tests.dyncp.quick_probes import MINUTES, quick_probes
 
 
 def test_resuming_gives_the_same_weights(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_the_train_command_writes_a_checkpoint_and_how_it_came_to_be(
 ) -> None:
     preset = tiny_preset() if gated else tiny_preset(site=None)
     monkeypatch.setattr(command, "load_preset", lambda name: preset)
-    monkeypatch.setattr(command, "_PROBE_MINUTES", 0.5)
+    quick_probes(monkeypatch, tmp_path / "cache")
     out = tmp_path / "tiny.pt"
     arguments = ["--preset", "tiny", "--folder", str(tmp_path / "run"), "--out", str(out)]
     monkeypatch.setattr(sys, "argv", ["dyncp", "train", "--threads", "1", *arguments])
@@ -86,19 +86,10 @@ def test_the_train_command_writes_a_checkpoint_and_how_it_came_to_be(
     record = json.loads(out.with_suffix(".json").read_text())
     assert record == checkpoint.record
     assert record["settings"] == preset.to_dict()
-    assert record.get("probe_minutes") == (0.5 if gated else None)
-    assert [probe["name"] for probe in checkpoint.probes] == (["vad"] if gated else [])
-
-
-def test_gates_that_never_move_give_a_probe_of_the_commoner_answer() -> None:
-    """As after a very short training, which must not end in a traceback."""
-    gates = np.ones((100, 8), bool)
-    for active in (np.arange(100) < 70, np.ones(100, bool), np.zeros(100, bool)):
-        probe = fit_vad(gates, active)
-        assert (scores(probe, gates) > 0).all() == (active.mean() > 0.5)
-        assert np.isfinite(probe["bias"])
-    moving = np.random.default_rng(1).random((100, 8)) < 0.5
-    assert (scores(fit_vad(moving, np.zeros(100, bool)), moving) < 0).all()
+    assert record.get("probe_minutes") == (MINUTES if gated else None)
+    names = [probe["name"].partition("/")[0] for probe in checkpoint.probes]
+    tasks = ["vad", "gender", *["noise"] * 10, "snr", "si_sdr", "pesq", "f0"]
+    assert names == (tasks if gated else [])
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04 and then nothing"])
@@ -117,6 +108,8 @@ def test_a_broken_checkpoint_is_one_line(tmp_path: Path, content: bytes) -> None
         (["example", "--seconds", "0", "--noisy", "x.wav", "--clean", "y.wav"], "--seconds must"),
         (["checkpoint", "--preset", "nope", "--out", "x.pt"], "unknown preset 'nope'"),
         (["enhance", "--checkpoint", "x.pt", "--wav", "x.wav", "--out", "y.wav"], "no such check"),
+        (["evaluate", "--checkpoint", "x.pt", "--out", "y.json"], "no such checkpoint: x.pt"),
+        (["probe", "--checkpoint", "x.pt", "--out", "y.json"], "no such checkpoint: x.pt"),
     ],
 )
 def test_the_command_line_fails_in_one_line(

@@ -10,12 +10,10 @@ import pytest
 import torch
 
 from dyncp.checkpoint import Checkpoint, save_checkpoint
-from dyncp.data.mixtures import Mixture, MixtureSource
 from dyncp.errors import UserError
 from dyncp.network import GatedConvFSENet
 from dyncp.preset import Preset, parse_preset
 from dyncp.training import transfer
-from dyncp.training.joint_probes import JointProbes
 from dyncp.training.loss import Transform, distillation_loss, utilisation_loss
 from dyncp.training.trainer import Trainer
 from tests.conftest import tiny_preset, tiny_values, write_toml
@@ -156,41 +154,6 @@ def test_the_blocks_targets_are_trained_for(tmp_path: Path) -> None:
     assert trainer._train_step().shares == [0.25, 0.75]
     assert (biases[0] > before[0]).all()
     assert (biases[1] < before[1]).all()
-
-
-@pytest.fixture(scope="module")
-def mixtures() -> list[Mixture]:
-    return MixtureSource(16000, "validation").batch((3, 1), 4, 1.0)
-
-
-def test_the_probes_gradient_goes_into_the_gates(mixtures: list[Mixture]) -> None:
-    torch.manual_seed(1)
-    preset = tiny_with(probe_weight=1.0)
-    network, probes = GatedConvFSENet(preset), JointProbes(preset)
-    logits = network(torch.rand(4, 33, 500)).logits
-    probes.loss(logits, mixtures).backward()
-    for block in network.blocks:
-        assert block.gate.score.weight.grad.abs().max() > 0
-
-
-def test_probes_learn_voice_and_noise_from_gates_that_know_them(mixtures: list[Mixture]) -> None:
-    """Gates that are the labels: a few steps must find it, else the labels are misaligned."""
-    from dyncp.data.labels import voice_activity
-
-    preset = tiny_with(probe_weight=1.0)
-    torch.manual_seed(1)
-    probes = JointProbes(preset)
-    logits = torch.full((4, preset.blocks * preset.gates, 500), -1.0)
-    for row, mixture in enumerate(mixtures):
-        logits[row, 0] = torch.from_numpy(voice_activity(preset.audio, mixture.clean) * 2.0 - 1)
-        logits[row, 1 + probes.classes.index(mixture.noise)] = 1.0
-    optimiser = torch.optim.Adam(probes.parameters(), lr=0.3)
-    for _ in range(60):
-        optimiser.zero_grad()
-        loss = probes.loss([logits[:, :16], logits[:, 16:]], mixtures)
-        loss.backward()
-        optimiser.step()
-    assert loss.item() < 0.05
 
 
 def test_a_run_with_probes_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:

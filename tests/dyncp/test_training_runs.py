@@ -165,14 +165,15 @@ made = GateNet.__init__
 SHARED = """
 import sys
 from pathlib import Path
+import pytest
 import torch
 import dyncp.__main__ as command
 from dyncp.network import GateNet
 from dyncp.training.trainer import Trainer
-from tests.dyncp import test_training_runs as tests
+from tests.dyncp import quick_probes, test_training_runs as tests
 
 GateNet.__init__ = tests.half_open
-command._PROBE_MINUTES = 0.5
+quick_probes.quick_probes(pytest.MonkeyPatch(), Path(__file__).parent / "cache")
 run = Trainer.run
 
 def run_and_show(self):

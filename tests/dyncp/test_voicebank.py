@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import soundfile
 
 import dyncp.__main__ as command
+from dyncp import quality
 from dyncp.checkpoint import load_checkpoint
 from dyncp.data import corpus as data_corpus
 from dyncp.data import pcm_store
@@ -20,6 +22,7 @@ from dyncp.data.labels import active_level
 from dyncp.data.open import open_source
 from dyncp.data.speakers import SPLITS, Split
 from dyncp.errors import UserError
+from dyncp.quality import score_test_split
 from tests.conftest import tiny_preset
 from tests.dyncp.corpora import (
     NOISES,
@@ -32,6 +35,7 @@ from tests.dyncp.corpora import (
     voicebank,
     write,
 )
+from tests.dyncp.quick_probes import quick_probes
 
 
 def opened(root: Path, split: Split = "train", cache: Path | None = None) -> CorpusSource:
@@ -373,8 +377,11 @@ def test_the_commands_train_and_evaluate_on_it_and_the_record_names_it(
 ) -> None:
     preset = tiny_preset()
     monkeypatch.setattr(command, "load_preset", lambda name: preset)
-    monkeypatch.setattr(command, "_PROBE_MINUTES", 0.5)
+    quick_probes(monkeypatch, tmp_path / "cache")
     monkeypatch.chdir(tmp_path)  # the decoded samples go to build/data below
+    monkeypatch.setattr(
+        quality, "score_test_split", partial(score_test_split, repeats=1, seconds=2)
+    )
     out = tmp_path / "tiny.pt"
     assert not arguments(
         monkeypatch, "train", "--threads", 1, "--preset", "tiny", "--data", corpus,
@@ -388,9 +395,31 @@ def test_the_commands_train_and_evaluate_on_it_and_the_record_names_it(
     assert not arguments(
         monkeypatch, "evaluate", "--checkpoint", out, "--data", corpus, "--out", scores
     )
-    rows = json.loads(scores.read_text())
-    assert [(row["noise"], row["seen"]) for row in rows] == [("bus", True), ("cafe", True)]
-    assert all(np.isfinite(row["si_sdr"]) for row in rows)
+    content = json.loads(scores.read_text())
+    assert content["preset"] == preset.name
+    assert [(clip["noise"], clip["seen"], clip["snr"]) for clip in content["clips"]] == [
+        (kind, True, snr) for kind in ("bus", "cafe") for snr in (0.0, 5.0, 10.0)
+    ]
+    assert all(np.isfinite(clip["si_sdr"]) for clip in content["clips"])
+    study = tmp_path / "study.json"
+    assert not arguments(
+        monkeypatch,
+        "probe",
+        "--checkpoint",
+        out,
+        "--data",
+        corpus,
+        "--minutes",
+        0.01,
+        "--out",
+        study,
+    )
+    content = json.loads(study.read_text())
+    assert content["classes"] == ["bus", "cafe"]
+    frames = {row["task"]: row["frames"] for row in content["results"]}
+    assert frames["vad"] == frames["noise"] > 0 and frames["gender"] == 0
+    # Nobody says who of these speakers is a woman.
+    assert "gender" not in {probe["name"] for probe in load_checkpoint(out).probes}
 
 
 @pytest.mark.parametrize("name", ["train", "evaluate"])
