@@ -140,13 +140,13 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 def _study(args: argparse.Namespace) -> None:
     from dyncp.checkpoint import load_checkpoint
-    from dyncp.probes.study import format_study, study, to_json
+    from dyncp.probes.study import format_study, study
 
     checkpoint = load_checkpoint(args.checkpoint)
     result = study(checkpoint, args.minutes, args.data)
     print(format_study(result))
     if args.out:
-        content = {"preset": checkpoint.preset.name, **to_json(result)}
+        content = {"preset": checkpoint.preset.name, **result}
         write_text(args.out, json.dumps(content, indent=1) + "\n")
 
 

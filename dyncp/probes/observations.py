@@ -93,6 +93,12 @@ def _workers_source(data: Path | None, sample_rate: int, split: Split) -> AudioS
     return open_source(data, sample_rate, split)
 
 
+def mixed_classes(source: AudioSource) -> tuple[str, ...]:
+    """The noises of a split's streams: those that were trained with, or else its own."""
+    trained = source.trained_noise_classes
+    return tuple(kind for kind in source.noise_classes if kind in trained) or source.noise_classes
+
+
 def labelled_frames(
     settings: Audio,
     split: Split,
@@ -111,8 +117,7 @@ def labelled_frames(
     ``data`` as in :func:`dyncp.data.open.open_source`.
     """
     source = open_source(data, settings.sample_rate, split)
-    classes, own = source.trained_noise_classes, source.noise_classes
-    mixed = tuple(kind for kind in own if kind in classes) or own
+    classes, mixed = source.trained_noise_classes, mixed_classes(source)
     count = stream_count(minutes, mixed)
     name = f"labels-{split}-{settings.sample_rate}-{settings.n_fft}-{settings.hop}-{seed}x{count}"
     key = source_key(Path(__file__), *label_sources())

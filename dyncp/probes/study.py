@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ class Fitter:
         return fit_thinned(task, taken, self.train)
 
     def judge(self, task: Task, scores: np.ndarray) -> dict[str, float]:
-        return asdict(judge(task, scores, self.test.labels.of(task.name), self.test.speakers))
+        return judge(task, scores, self.test.labels.of(task.name), self.test.speakers).to_dict()
 
 
 def study(
@@ -72,7 +72,7 @@ def study(
 
     Gives ``{"minutes", "classes", "gates", "results": [one a task and set of features]}``:
     the minutes of each split that were heard, the names of the noise classes, how many gates
-    there are. A result has the fields of :class:`dyncp.probes.tasks.Judgement`, its interval
+    there are. A result has what applies of :class:`dyncp.probes.tasks.Judgement`, its interval
     over the test speakers, ``operations`` a frame and ``used`` features. A network without
     gates has the STFT and the suppression mask alone, what gates are compared with.
     """
@@ -110,16 +110,6 @@ def study(
     }
 
 
-def to_json(result: dict[str, Any]) -> dict[str, Any]:
-    """What :func:`study` gave as plain values; what does not apply is null."""
-    return {**result, "results": [without_nan(row) for row in result["results"]]}
-
-
-def without_nan(row: dict[str, Any]) -> dict[str, Any]:
-    """None where there was NaN, which JSON does not have."""
-    return {k: None if isinstance(v, float) and np.isnan(v) else v for k, v in row.items()}
-
-
 def observed(checkpoint: Checkpoint, minutes: float, data: Path | None) -> Fitter:
     """Both splits' streams, seen by the checkpoint's network."""
     settings = checkpoint.preset.audio
@@ -139,7 +129,7 @@ def format_study(result: dict[str, Any]) -> str:
         rows = {r["task"]: r for r in result["results"] if r["features"] == features.name}
         if rows:
             cells = "".join(
-                f"{row['r2' if task.kind == 'value' else 'accuracy']:>9.3f}"
+                f"{row.get('r2' if task.kind == 'value' else 'accuracy', nan):>9.3f}"
                 for task, row in ((task, rows[task.name]) for task in TASKS)
             )
             lines.append(
@@ -149,7 +139,7 @@ def format_study(result: dict[str, Any]) -> str:
         task.name: next(r for r in result["results"] if r["task"] == task.name) for task in TASKS
     }
     baseline = "".join(
-        f"{first[task.name]['baseline']:>9.3f}" if task.kind != "value" else f"{0:>9.3f}"
+        f"{first[task.name].get('baseline', nan):>9.3f}" if task.kind != "value" else f"{0:>9.3f}"
         for task in TASKS
     )
     return "\n".join([*lines, f"{'the commoner answer, the mean':<34}{baseline}"])

@@ -6,7 +6,7 @@ The tasks and measures are those of arXiv 2602.10666; the labels are defined in
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
@@ -62,6 +62,10 @@ class Judgement:
     low: float
     high: float
     frames: int
+
+    def to_dict(self) -> dict[str, float]:
+        """As plain values, without what does not apply."""
+        return {name: value for name, value in asdict(self).items() if not np.isnan(value)}
 
 
 def judge(task: Task, scores: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> Judgement:

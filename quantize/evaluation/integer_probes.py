@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -18,7 +18,7 @@ from dyncp import audio
 from dyncp.checkpoint import load_checkpoint
 from dyncp.probes.observations import LabelledFrames, labelled_frames, observe
 from dyncp.probes.shipped import scores
-from dyncp.probes.study import TEST_SEED, without_nan
+from dyncp.probes.study import TEST_SEED
 from dyncp.probes.tasks import TASKS, Task, judge
 from quantize.arithmetic import quantise
 from quantize.integer_model import IntegerModel, open_gates
@@ -90,8 +90,7 @@ def _rows(task: Task, names: list[str], classes: tuple[str, ...]) -> list[int]:
 
 
 def _judged(task: Task, answers: NDArray[np.float64], frames: LabelledFrames) -> dict[str, float]:
-    labels = frames.labels.of(task.name)
-    return without_nan(asdict(judge(task, answers, labels, frames.speakers)))
+    return judge(task, answers, frames.labels.of(task.name), frames.speakers).to_dict()
 
 
 def _integer_gates(model: Path, frames: LabelledFrames) -> NDArray[np.bool_]:

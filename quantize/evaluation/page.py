@@ -223,7 +223,7 @@ def _measure(task: Task) -> str:
 
 def _judged(task: Task, result: dict[str, float]) -> str:
     value = result.get("r2" if task.kind == "value" else "accuracy")
-    if value is None or result["low"] is None:
+    if value is None or "low" not in result:
         return "" if value is None else f"{value:.3f}"
     return f"{value:.3f} [{result['low']:.2f}, {result['high']:.2f}]"
 

@@ -9,6 +9,7 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, mean_absolute_error, r2_score
 
+from dyncp.probes import tasks
 from dyncp.probes.tasks import TASKS, Task, judge, predicted
 
 YES, WHICH, VALUE = Task("vad", "yes"), Task("noise", "class"), Task("f0", "value", "Hz")
@@ -85,6 +86,22 @@ def test_the_interval_is_over_groups_not_frames() -> None:
     assert together.accuracy == apart.accuracy == 0.5
     assert (together.low, together.high) == (0.0, 1.0)
     assert 0.4 < apart.low < 0.5 < apart.high < 0.6
+
+
+def test_the_interval_is_that_of_whole_groups_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted again with scikit-learn, on frames that are really repeated."""
+    rng = np.random.default_rng(1)
+    draws = rng.multinomial(5, np.full(5, 0.2), 40).astype(float)
+    monkeypatch.setattr(tasks, "_draws", lambda groups: draws)
+    groups = np.repeat(np.arange(5), 10)
+    labels = 30.0 * groups + rng.normal(0, 5, 50)
+    scores = (labels + rng.normal(0, 10, 50))[:, None]
+    found = judge(VALUE, scores, labels, groups)
+    again = [
+        r2_score(labels[frames], scores[frames, 0])
+        for frames in (np.repeat(np.arange(50), draw[groups].astype(int)) for draw in draws)
+    ]
+    assert [found.low, found.high] == pytest.approx(np.percentile(again, [2.5, 97.5]))
 
 
 def test_one_group_says_nothing_of_how_sure_it_is() -> None:
