@@ -103,7 +103,7 @@ def fundamental_frequency(settings: Audio, clean: np.ndarray) -> np.ndarray:
     go a little beyond.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it says at every start how it finds its version
+        warnings.simplefilter("ignore")  # importing pyworld warns of its own packaging
         import pyworld
 
     x = clean.astype(np.float64)

@@ -78,14 +78,20 @@ def make_stream(source: AudioSource, seed: int, index: int, classes: tuple[str, 
     )
 
 
-def label_stream(settings: Audio, stream: Stream, classes: tuple[str, ...]) -> FrameLabels:
-    """The labels of every frame of a stream; a noise that is none of ``classes`` has none."""
+def label_stream(
+    settings: Audio, stream: Stream, classes: tuple[str, ...], costly: bool = True
+) -> FrameLabels:
+    """The labels of every frame of a stream; a noise that is none of ``classes`` has none.
+
+    PESQ and F0 take longer than all else together: only if ``costly``, else they are NaN.
+    """
     of_frame = stream.segment_of_frames(settings.hop)
     levels = np.array([active_level(segment.clean) for segment in stream.segments])
     genders = np.array([_gender(segment) for segment in stream.segments], np.float32)
     kinds = np.array([_index(segment.noise, classes) for segment in stream.segments], np.float32)
     active = voice_activity(settings, stream.clean, levels[of_frame])
     snr, si_sdr = level_ratios(settings, stream.noisy, stream.clean)
+    unknown = np.full(len(active), np.nan)
 
     def spoken(labels: np.ndarray) -> np.ndarray:
         return np.where(active, labels, np.nan).astype(np.float32)
@@ -96,8 +102,8 @@ def label_stream(settings: Audio, stream: Stream, classes: tuple[str, ...]) -> F
         noise=kinds[of_frame],
         snr=spoken(snr),
         si_sdr=spoken(si_sdr),
-        pesq=spoken(window_pesq(settings, stream.noisy, stream.clean)),
-        f0=spoken(fundamental_frequency(settings, stream.clean)),
+        pesq=spoken(window_pesq(settings, stream.noisy, stream.clean) if costly else unknown),
+        f0=spoken(fundamental_frequency(settings, stream.clean) if costly else unknown),
     )
 
 

@@ -74,6 +74,7 @@ class _Streams:
     classes: tuple[str, ...]
     mixed: tuple[str, ...]
     data: Path | None
+    costly: bool
 
     def label(
         self, index: int, source: AudioSource | None = None
@@ -81,7 +82,7 @@ class _Streams:
         """Labels, the segment of each frame, the speaker of each segment."""
         source = source or _workers_source(self.data, self.settings.sample_rate, self.split)
         stream = make_stream(source, self.seed, index, self.mixed)
-        labels = label_stream(self.settings, stream, self.classes)
+        labels = label_stream(self.settings, stream, self.classes, self.costly)
         names = [segment.speaker.name for segment in stream.segments]
         return labels, stream.segment_of_frames(self.settings.hop), names
 
@@ -99,13 +100,20 @@ def mixed_classes(source: AudioSource) -> tuple[str, ...]:
 
 
 def labelled_frames(
-    settings: Audio, split: Split, minutes: float, seed: int, data: Path | None = None
+    settings: Audio,
+    split: Split,
+    minutes: float,
+    seed: int,
+    data: Path | None = None,
+    *,
+    costly: bool = True,
 ) -> LabelledFrames:
     """About ``minutes`` of labelled streams of a split, at least one stream.
 
     Classes are those of the training split. Streams have those of them that the split
     has; where it shares none (VoiceBank+DEMAND's test set), they have its own, without a
-    label. The labels of the synthetic data are kept in the cache; PESQ takes its time.
+    label. The labels of the synthetic data are kept in the cache; PESQ and F0, which take
+    their time, are NaN unless ``costly``.
     ``data`` as in :func:`dyncp.data.open.open_source`.
     """
     source = open_source(data, settings.sample_rate, split)
@@ -114,10 +122,11 @@ def labelled_frames(
     name = f"labels-{split}-{settings.sample_rate}-{settings.n_fft}-{settings.hop}-{seed}x{count}"
     key = source_key(Path(__file__), *label_sources())
     path = CACHE_FOLDER / f"{name}-{key}.npz"
-    if data is not None or not path.is_file():
-        streams = _Streams(settings, split, seed, classes, mixed, data)
+    kept = data is None and costly
+    if not kept or not path.is_file():
+        streams = _Streams(settings, split, seed, classes, mixed, data, costly)
         arrays = _label_all(streams, source, count)
-        if data is None:
+        if kept:
             with replacing(path) as temporary:
                 np.savez(temporary, **arrays)  # type: ignore[arg-type]
     else:
@@ -131,8 +140,8 @@ def labelled_frames(
 
 
 def _label_all(streams: _Streams, source: AudioSource, count: int) -> dict[str, np.ndarray]:
-    if count == 1:  # not worth a process
-        labelled = [streams.label(0, source)]
+    if count == 1 or not streams.costly:  # not worth a process
+        labelled = [streams.label(index, source) for index in range(count)]
     else:
         # Not forked: a fork of a process whose torch has threads may hang.
         with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:

@@ -17,7 +17,7 @@ def _integer(args: argparse.Namespace) -> None:
     result = judge_integer_probes(args.checkpoint, args.model, args.minutes, args.data)
     write_text(args.out, json.dumps(result, indent=1) + "\n")
     for row in result["results"]:
-        measure = "r2" if "r2" in row["int8"] else "accuracy"
+        measure = "accuracy" if row["int8"].get("r2") is None else "r2"
         print(
             f"{row['task']:<8} {measure:<8} float {row['float'][measure]:.3f}   "
             f"int8 {row['int8'][measure]:.3f}   {row['operations']:.0f} additions a frame"

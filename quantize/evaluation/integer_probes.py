@@ -65,7 +65,8 @@ def judge_integer_probes(
     bias = np.array([probe.bias for probe in model.probes], np.int64)
     scale = np.array([probe.scale for probe in model.probes])
     answers = (integer @ weights.T + bias) * scale
-    float_answers = np.stack([scores(row, floating) for row in checkpoint.probes], axis=1)
+    by_name = {row["name"]: row for row in checkpoint.probes}
+    float_answers = np.stack([scores(by_name[name], floating) for name in names], axis=1)
     results = []
     for task in TASKS:
         rows = _rows(task, names, frames.classes)

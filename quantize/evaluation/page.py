@@ -138,7 +138,7 @@ def probe_table(study: dict[str, Any], dense_macs: int) -> str:
     rows.append(
         [
             "the commoner answer, the mean",
-            *(f"{r['baseline']:.3f}" if "baseline" in r else "0" for r in commoner),
+            *("0" if r.get("baseline") is None else f"{r['baseline']:.3f}" for r in commoner),
             "",
             "",
         ]
@@ -153,7 +153,17 @@ def error_table(study: dict[str, Any]) -> str:
     for features in FEATURES:
         results = {r["task"]: r for r in study["results"] if r["features"] == features.name}
         if results:
-            rows.append([features.title, *(f"{results[t.name]['mae']:.2f}" for t in tasks)])
+            rows.append(
+                [
+                    features.title,
+                    *(
+                        ""
+                        if results[t.name].get("mae") is None
+                        else f"{results[t.name]['mae']:.2f}"
+                        for t in tasks
+                    ),
+                ]
+            )
     return table(["mean absolute error", *(f"{t.name}, {t.unit}" for t in tasks)], rows)
 
 
@@ -193,7 +203,7 @@ def aim_lines(summaries: dict[str, dict[str, Any]], study: dict[str, Any] | None
                          percent=True))  # fmt: skip
     for result in study["results"] if study else ():
         if result["features"] == "binary" and result["task"] in AIMS:
-            name = "R2" if "r2" in result else "accuracy"
+            name = "accuracy" if result.get("r2") is None else "R2"
             reached = result["r2" if name == "R2" else "accuracy"]
             rows.append(_aim(f"`paper`: {result['task']} on binary masks, {name}",
                              AIMS[result["task"]], reached))  # fmt: skip
@@ -212,9 +222,9 @@ def _measure(task: Task) -> str:
 
 
 def _judged(task: Task, result: dict[str, float]) -> str:
-    value = result["r2"] if task.kind == "value" else result["accuracy"]
-    if "low" not in result:  # of one speaker alone there is none
-        return f"{value:.3f}"
+    value = result.get("r2" if task.kind == "value" else "accuracy")
+    if value is None or "low" not in result:
+        return "" if value is None else f"{value:.3f}"
     return f"{value:.3f} [{result['low']:.2f}, {result['high']:.2f}]"
 
 

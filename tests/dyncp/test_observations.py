@@ -11,11 +11,14 @@ import pytest
 import torch
 
 from dyncp import audio
+from dyncp.checkpoint import Checkpoint
 from dyncp.data.labels import FrameLabels, voice_activity
 from dyncp.data.noise_clips import noise_classes
 from dyncp.data.streams import label_sources, make_stream
 from dyncp.enhance import enhance
+from dyncp.errors import UserError
 from dyncp.network import GatedConvFSENet
+from dyncp.pictures.frames import pictured
 from dyncp.preset import Audio
 from dyncp.probes import observations
 from dyncp.probes.observations import LabelledFrames, labelled_frames, observe
@@ -226,6 +229,28 @@ def test_labels_of_a_corpus_are_made_anew(
     assert not np.array_equal(first.labels.vad, again.labels.vad)
 
 
+def test_labels_that_take_long_can_be_left_out_and_are_then_not_kept(cache: Path) -> None:
+    cheap = labelled_frames(SETTINGS, "test", TWO_STREAMS, 4, costly=False)
+    assert not cache.exists()
+    whole = labelled_frames(SETTINGS, "test", TWO_STREAMS, 4)
+    for field in dataclasses.fields(FrameLabels):
+        if field.name in ("pesq", "f0"):
+            assert np.isnan(cheap.labels.of(field.name)).all()
+            assert np.isfinite(whole.labels.of(field.name)).any()
+        else:
+            np.testing.assert_array_equal(cheap.labels.of(field.name), whole.labels.of(field.name))
+    np.testing.assert_array_equal(cheap.speakers, whole.speakers)
+
+
+def test_pictures_of_data_whose_splits_share_no_noise_are_refused(elsewhere: Path) -> None:
+    root = voicebank(elsewhere / "vb")
+    log = root / "log_testset.txt"
+    log.write_text(log.read_text().replace("cafe", "office").replace("bus", "square"))
+    checkpoint = Checkpoint(coarse_preset("hidden"), GatedConvFSENet(coarse_preset("hidden")))
+    with pytest.raises(UserError, match=r"no noise of its test split \(office, square\)"):
+        pictured(checkpoint, 0.01, 1, root)
+
+
 def test_processes_label_as_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is monkeypatched here is not in a process that is spawned: this is the real thing."""
     monkeypatch.chdir(tmp_path)
@@ -234,7 +259,7 @@ def test_processes_label_as_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyP
         path.unlink()
     frames = labelled_frames(SETTINGS, "train", TWO_STREAMS, 1, root)
     assert frames.mixed == ("cafe",) and frames.lengths == (625, 625)
-    streams = observations._Streams(SETTINGS, "train", 1, ("cafe",), ("cafe",), root)
+    streams = observations._Streams(SETTINGS, "train", 1, ("cafe",), ("cafe",), root, True)
     labels, segments, _ = streams.label(1, frames.source)
     for field in dataclasses.fields(FrameLabels):
         here = frames.labels.of(field.name)[625:]  # type: ignore[arg-type]

@@ -82,7 +82,7 @@ def samples(kernels: Kernels, seed: int, outputs: int) -> Iterator[Case]:
         lambda: _moving_average(rng),
         lambda: _gate(rng),
         lambda: _sigmoid(rng),
-        lambda: _probes(rng),
+        *[lambda: _probes(rng)] * 3,
     ]
     yield _every_pair(rng)
     while made < outputs:
@@ -308,7 +308,7 @@ def _probes(rng: np.random.Generator) -> tuple[Case, int]:
     ]
     share = rng.choice([0, 0.1, 0.25, 0.5, 1], (FRAMES, 1, 1))
     is_open = rng.random((FRAMES, blocks, gates)) < share
-    first, last = sorted(rng.integers(0, probes, 2))
-    columns = range(int(first), int(last) + 1)
+    first, last = np.sort(rng.integers(0, probes, 2)).tolist()
+    columns = range(probes) if rng.integers(2) else range(first, last + 1)
     name = f"probes {columns} of {probes} on {blocks} x {gates} gates"
     return kernel_cases.probes(name, rows, is_open, columns), 4 * FRAMES * len(columns)
