@@ -45,6 +45,12 @@ def pictured(checkpoint: Checkpoint, minutes: float, seed: int, data: Path | Non
             "give the checkpoint of a preset with a [gate]"
         )
     frames = labelled_frames(preset.audio, "test", minutes, seed, data, costly=False)
+    if not set(frames.mixed) & set(frames.classes):
+        raise UserError(
+            f"{frames.source.name}: no noise class of its test split "
+            f"({', '.join(frames.mixed)}) is one of its training split, so there is no truth to "
+            "picture; leave --data out"
+        )
     gates = observe(checkpoint.network, frames).gates
     if not changing(gates).any():
         raise UserError(

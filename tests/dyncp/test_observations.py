@@ -207,15 +207,21 @@ def test_a_test_split_of_other_noises_has_all_labels_but_theirs(elsewhere: Path)
     assert np.isfinite(frames.labels.snr).any()
 
 
-def test_labels_of_a_corpus_are_made_anew(elsewhere: Path) -> None:
-    """Files may change below the same name."""
-    root = voicebank(elsewhere / "vb")
+def test_labels_of_a_corpus_are_made_anew(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files may change below the same name; the labels that are kept are the synthetic data's."""
+    labelled_frames(SETTINGS, "train", 0.01, 1)
+    monkeypatch.chdir(tmp_path)
+    root = voicebank(tmp_path / "vb")
     first = labelled_frames(SETTINGS, "train", 0.01, 1, root)
     for path in sorted((root / "clean_trainset_28spk_wav").iterdir()):
         noisy = root / "noisy_trainset_28spk_wav" / path.name
         write(path, tone(100, 0.3))
         write(noisy, tone(100, 0.3) + tone(2500, 0.3, 0.01))
     again = labelled_frames(SETTINGS, "train", 0.01, 1, root)
+    assert again.classes == ("bus", "cafe") and set(first.labels.noise) == {0, 1}
+    assert len(list(cache.iterdir())) == 1
     assert first.noisy(0).tobytes() != again.noisy(0).tobytes()
     assert not np.array_equal(first.labels.vad, again.labels.vad)
 
