@@ -163,7 +163,7 @@ def test_a_network_without_gates_is_an_error_before_any_work(
     def never(*args: Any) -> None:
         pytest.fail("made data for a network that has nothing to show")
 
-    monkeypatch.setattr(frames, "open_source", never)
+    monkeypatch.setattr(frames, "labelled_frames", never)
     preset = tiny_preset(site=None)
     static = Checkpoint(preset, GatedConvFSENet(preset).eval())
     with pytest.raises(UserError, match=r"'tiny-static' has no gates to picture.*\[gate\]"):
