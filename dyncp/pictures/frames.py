@@ -36,8 +36,7 @@ class Pictured:
 def pictured(checkpoint: Checkpoint, minutes: float, seed: int, data: Path | None) -> Pictured:
     """About ``minutes`` of labelled streams, seen by a network.
 
-    Raises :class:`UserError` for a network without gates, or whose gates never change, and
-    for data whose splits share no noise.
+    Raises :class:`UserError` for a network without gates, or whose gates never change.
     """
     preset = checkpoint.preset
     if preset.gate is None:
@@ -48,14 +47,9 @@ def pictured(checkpoint: Checkpoint, minutes: float, seed: int, data: Path | Non
     frames = labelled_frames(preset.audio, "test", minutes, seed, data, costly=False)
     if not set(frames.mixed) & set(frames.classes):
         raise UserError(
-<<<<<<< HEAD
-            f"{frames.source.name}: no noise of its test split ({', '.join(frames.mixed)}) is in "
-            "its training split, so there is no noise class to picture; leave --data out"
-=======
             f"{frames.source.name}: no noise class of its test split "
             f"({', '.join(frames.mixed)}) is one of its training split, so there is no truth to "
             "picture; leave --data out"
->>>>>>> main
         )
     gates = observe(checkpoint.network, frames).gates
     if not changing(gates).any():

@@ -247,7 +247,7 @@ def test_pictures_of_data_whose_splits_share_no_noise_are_refused(elsewhere: Pat
     log = root / "log_testset.txt"
     log.write_text(log.read_text().replace("cafe", "office").replace("bus", "square"))
     checkpoint = Checkpoint(coarse_preset("hidden"), GatedConvFSENet(coarse_preset("hidden")))
-    with pytest.raises(UserError, match=r"no noise of its test split \(office, square\)"):
+    with pytest.raises(UserError, match=r"no noise class of its test split \(office, square\)"):
         pictured(checkpoint, 0.01, 1, root)
 
 
