@@ -46,9 +46,19 @@ def test_the_narrow_static_preset_costs_what_paper_executes() -> None:
     assert macs(narrow, 1.0) == pytest.approx(macs(paper, paper.gate.utilisation), rel=0.02)
 
 
-def test_presets_that_are_compared_are_trained_alike() -> None:
+def test_the_baselines_are_trained_alike() -> None:
+    assert load_preset("static-narrow").training == load_preset("static").training
+
+
+def test_presets_that_are_compared_hear_the_same_mixtures() -> None:
     presets = [load_preset(name) for name in preset_names()]
-    assert {preset.training for preset in presets} == {load_preset("paper").training}
+    paper = load_preset("paper")
+    heard = {
+        (preset.training.seed, preset.training.batch, preset.training.crop_seconds)
+        for preset in presets
+        if preset.audio == paper.audio
+    }
+    assert len(heard) == 1
 
 
 def test_unknown_preset_lists_those_there_are() -> None:
