@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Any
 
@@ -98,7 +97,7 @@ def deployed_preset(values: dict[str, Any]) -> Preset:
     sections = {key: value for key, value in values.items() if key != "name" and value is not None}
     if "gate" in sections:
         sections["gate"] = {**sections["gate"], "utilisation": 1.0, "surrogate": "sigmoid"}
-    sections["training"] = dataclasses.asdict(_UNTRAINED)
+    sections["training"] = _UNTRAINED.to_dict()
     return parse_preset(str(values["name"]), sections, f"the '{ENTRY}' metadata's preset")
 
 

@@ -99,6 +99,14 @@ class Training:
     block_utilisation: tuple[float, ...] | None = None
     probe_weight: float | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, without the keys that are left out."""
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in dataclasses.asdict(self).items()
+            if value is not None
+        }
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -140,12 +148,7 @@ class Preset:
         values = {
             "audio": dataclasses.asdict(self.audio),
             "network": dataclasses.asdict(self.network),
-            # Without the keys that are left out: records from before there were any compare equal.
-            "training": {
-                key: list(value) if isinstance(value, tuple) else value
-                for key, value in dataclasses.asdict(self.training).items()
-                if value is not None
-            },
+            "training": self.training.to_dict(),
         }
         values["network"]["dilations"] = list(self.network.dilations)
         if self.gate:
