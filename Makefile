@@ -44,7 +44,7 @@ FIRMWARE := $(wildcard targets/*.py targets/compiler/*.py) \
 BRIDGE   := $(wildcard firmware_bridge/*.py)
 PROBES   := $(wildcard dyncp/probes/*.py) dyncp/data/labels.py dyncp/data/streams.py
 
-# Those that are judged, the baselines first, and where the page goes.
+# Those that are judged, and where the page goes.
 CHECKPOINTED := $(sort $(basename $(notdir $(wildcard dyncp/checkpoints/*.pt))))
 RESULTS      := $(if $(DATA),build/results$(ON),docs)
 

@@ -36,3 +36,27 @@ def test_the_costs_are_those_of_the_bench(preset: str) -> None:
 def test_the_m7_and_the_m33_cost_what_the_m4_does(board: str) -> None:
     for frame in FRAMES.values():
         assert network(board, frame) == pytest.approx(network("mps2-an386", frame), rel=0.005)
+
+
+def test_what_the_readme_says_of_quality_is_what_was_evaluated() -> None:
+    results = json.loads((ROOT / "docs" / "results.json").read_text(encoding="utf-8"))
+    presets = results["presets"]
+    paper = presets["paper"]
+    binary = {
+        row["task"]: row.get("accuracy")
+        for row in results["studies"]["paper"]["results"]
+        if row["features"] == "binary"
+    }
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    noisy, pesq = paper["pesq_noisy"]["mean"], paper["pesq"]["mean"]
+    static, narrow = (presets[name]["pesq"]["mean"] for name in ("static", "static-narrow"))
+    for said in (
+        f"`paper` raises PESQ from {noisy:.2f} to {pesq:.2f}",
+        f"SI-SDR by {paper['si_sdr_gain']['mean']:.1f} dB",
+        f"for {100 * paper['macs_saved']:.1f} % fewer MACs than `static`",
+        f"which reaches {static:.2f}",
+        f"of as many MACs reaches {narrow:.2f}",
+        f"right in {100 * binary['noise']:.1f} % of the frames",
+        f"voice activity in {100 * binary['vad']:.1f} %",
+    ):
+        assert said in readme

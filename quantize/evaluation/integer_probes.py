@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from dyncp import audio
 from dyncp.checkpoint import load_checkpoint
+from dyncp.errors import UserError
 from dyncp.probes.observations import LabelledFrames, labelled_frames, observe
 from dyncp.probes.shipped import scores
 from dyncp.probes.study import TEST_SEED
@@ -24,6 +25,8 @@ from quantize.arithmetic import quantise
 from quantize.integer_model import IntegerModel, open_gates
 from quantize.model import load_model
 from quantize.probes import classes_of
+
+_MOST_MINUTES = 600
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,20 @@ def judge_integer_probes(
     Gives ``{"minutes", "rows", "results": [one a task]}``; a result has the fields of
     :class:`dyncp.probes.tasks.Judgement` under ``int8`` and ``float`` (the float network's
     masks and float weights), and ``operations`` a frame: additions on open gates.
+    Raises :class:`UserError` where the two do not carry the same probes, or none.
     """
+    if not 0 < minutes <= _MOST_MINUTES:
+        raise UserError(f"--minutes must be above 0 and at most {_MOST_MINUTES}, not {minutes:g}")
     checkpoint, model = load_checkpoint(checkpoint_path), load_model(model_path)
+    if not model.probes:
+        raise UserError(f"{model_path} carries no probes; a preset with a [gate] does")
+    same_network = checkpoint.preset.architecture() == model.preset.architecture()
+    named = {row["name"] for row in checkpoint.probes}
+    if not same_network or {probe.name for probe in model.probes} != named:
+        raise UserError(
+            f"{model_path} was not made of {checkpoint_path}: another network or other probes; "
+            "quantise that checkpoint again (python -m quantize)"
+        )
     frames = labelled_frames(model.preset.audio, "test", minutes, TEST_SEED, data)
     integer = _integer_gates(model_path, frames)
     floating = observe(checkpoint.network, frames).gates

@@ -106,3 +106,17 @@ def test_a_missing_or_broken_file_is_an_error_and_no_page(
     assert "make evaluate" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "page.md").exists()
+
+
+@pytest.mark.parametrize(
+    ("minutes", "message"), [("0", "--minutes must be"), ("nan", "--minutes must be")]
+)
+def test_minutes_that_cannot_be_are_refused_before_any_work(
+    tmp_path: Path, minutes: str, message: str
+) -> None:
+    command = [sys.executable, "-m", "quantize.evaluation", "integer", "--checkpoint", "none.pt",
+               "--model", "none.npz", "--minutes", minutes, "--out",
+               str(tmp_path / "out.json")]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    assert message in done.stderr
