@@ -8,29 +8,35 @@ calls a file clear that is not even a .tflite.
 from __future__ import annotations
 
 import argparse
+import resource
 import signal
 import struct
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
 import numpy as np
 from tqdm import tqdm
 
-from convert.audit.report import EXIT_CLEAR, INTERNAL, audit_bytes
+from convert.audit.interpreter import TIMEOUT_SECONDS
+from convert.audit.report import EXIT_CLEAR, INTERNAL, Report, audit_bytes
 from dyncp.errors import UserError, run_command
 
 HANG_SECONDS = 20
 """An audit of a small file takes some ms; a busy machine may take longer, a loop never ends."""
 
 _EXIT_FOUND = 1
+_MEMORY_BYTES = 4 << 30
 _FILES = 32
-_HOSTILE = (0, 1, 2, 4, 8, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 1 << 20, (1 << 31) - 1, 1 << 31,
-            (1 << 32) - 4, (1 << 32) - 1, 0x7FC00000, 0x7F800000, 0xFF800000, 0x80000000)  # fmt: skip
+_HOSTILE = (
+    *(0, 1, 2, 4, 8, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 1 << 20),
+    *((1 << 31) - 1, 1 << 31, (1 << 32) - 4, (1 << 32) - 1),
+    *(0x7FC00000, 0x7F800000, 0xFF800000),
+)
 """Words that are offsets, lengths, NaN and infinities where none are expected."""
 
 
@@ -43,6 +49,17 @@ class Trouble:
     what: str
 
 
+@dataclass
+class Tally:
+    """``parsed``: mutations that got past the parser; ``ran``: loaded in TFLite as well."""
+
+    mutations: int = 0
+    parsed: int = 0
+    clear: int = 0
+    ran: int = 0
+    troubles: list[Trouble] = field(default_factory=list)
+
+
 class _Hung(BaseException):
     """Not an Exception, so that nothing in the audit takes it for a fault of the file."""
 
@@ -51,7 +68,8 @@ def mutated(data: bytes, seed: int, number: int) -> bytes:
     """Mutation ``number`` of ``seed``: one to four changes of ``data``."""
     random = np.random.default_rng([seed, number])
     found = bytearray(data)
-    for _ in range(int(random.integers(1, 5))):
+    # One change leaves most files parsable, several reach what one does not.
+    for _ in range(1 if random.random() < 0.6 else int(random.integers(2, 5))):
         change = _CHANGES[int(random.integers(len(_CHANGES)))]
         if found:
             change(found, random)
@@ -71,7 +89,7 @@ def _place(found: bytearray, random: np.random.Generator) -> int:
 
 
 def _flip(found: bytearray, random: np.random.Generator) -> None:
-    for _ in range(int(random.integers(1, 9))):
+    for _ in range(1 if random.random() < 0.6 else int(random.integers(2, 9))):
         found[_place(found, random)] ^= 1 << int(random.integers(8))
 
 
@@ -112,7 +130,10 @@ def _remove(found: bytearray, random: np.random.Generator) -> None:
     del found[place : place + 4 * int(random.integers(1, 17))]
 
 
-_CHANGES = (_flip, _flip, _word, _word, _near, _near, _truncate, _splice, _duplicate, _remove)
+_CHANGES = (
+    *(_flip, _flip, _flip, _word, _word, _word, _near, _near, _splice),
+    *(_truncate, _duplicate, _remove),
+)
 
 
 @contextmanager
@@ -129,8 +150,10 @@ def _alarm(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def trouble_with(data: bytes, path: Path | None = None, seconds: float = HANG_SECONDS) -> str:
-    """What the audit of ``data`` does that it must not; "" if nothing.
+def audited(
+    data: bytes, path: Path | None = None, seconds: float = HANG_SECONDS
+) -> tuple[str, Report | None]:
+    """What the audit of ``data`` does that it must not, "" if nothing; and its report.
 
     ``path``: where the interpreter's child process finds the same bytes, None to
     leave it out. Only from the main thread: a hang is ended by an alarm.
@@ -141,29 +164,23 @@ def trouble_with(data: bytes, path: Path | None = None, seconds: float = HANG_SE
             lines = list(report.lines())
             text = report.to_dict()
     except _Hung:
-        return f"does not end in {seconds:g} s"
+        return f"does not end in {seconds:g} s", None
     except Exception as error:
-        return f"raises {type(error).__name__}: {error}"
+        return f"raises {type(error).__name__}: {error}", None
     for result in report.results:
         if result.reason.startswith(INTERNAL):
-            return f"{result.check.id}: {result.reason}"
+            return f"{result.check.id}: {result.reason}", report
     if report.exit_code == EXIT_CLEAR and data[4:8] != b"TFL3":
-        return "a file without the identifier is called clear"
+        return "a file without the identifier is called clear", report
     if any("\n" in line for line in lines) or not text:
-        return "a finding takes more than one line"
-    return ""
+        return "a finding takes more than one line", report
+    return "", report
 
 
-def fuzz(
-    data: bytes, seed: int, mutations: int, first: int = 0, runs: int = 0
-) -> tuple[list[Trouble], int]:
-    """Audit mutations ``first`` and on; every so many also in the interpreter, ``runs`` in all.
-
-    Gives what went wrong, and how many of them the interpreter's child was started for.
-    """
-    found: list[Trouble] = []
+def fuzz(data: bytes, seed: int, mutations: int, first: int = 0, runs: int = 0) -> Tally:
+    """Audit mutations ``first`` and on; some, ``runs`` in all, also in the interpreter."""
+    tally = Tally()
     every = max(1, mutations // runs) if runs else 0
-    ran = 0
     with tempfile.TemporaryDirectory(prefix="sluice-fuzz-") as folder:
         path = Path(folder) / "mutation.tflite"
         for number in tqdm(range(first, first + mutations), unit="files", disable=None):
@@ -171,11 +188,16 @@ def fuzz(
             run = every > 0 and number % every == 0
             if run:
                 path.write_bytes(changed)
-                ran += 1
-            what = trouble_with(changed, path if run else None, 120 if run else HANG_SECONDS)
+            seconds = HANG_SECONDS + (TIMEOUT_SECONDS if run else 0)
+            what, report = audited(changed, path if run else None, seconds)
+            tally.mutations += 1
+            tally.ran += run
+            if report is not None:
+                tally.parsed += not {"not-tflite", "damaged"} & {*report.failed()}
+                tally.clear += report.exit_code == EXIT_CLEAR
             if what:
-                found.append(Trouble(seed, number, what))
-    return found, ran
+                tally.troubles.append(Trouble(seed, number, what))
+    return tally
 
 
 def _main(args: argparse.Namespace) -> int:
@@ -184,15 +206,19 @@ def _main(args: argparse.Namespace) -> int:
     if args.mutations < 1:
         raise UserError(f"--mutations must be at least 1, not {args.mutations}")
     data = args.model.read_bytes()
-    found, ran = fuzz(data, args.seed, args.mutations, args.first, args.runs)
-    for trouble in found[:_FILES]:
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    tally = fuzz(data, args.seed, args.mutations, args.first, args.runs)
+    for trouble in tally.troubles[:_FILES]:
         print(f"seed {trouble.seed}, mutation {trouble.number}: {trouble.what}")
         if args.keep:
             args.keep.mkdir(parents=True, exist_ok=True)
             kept = args.keep / f"seed{trouble.seed}-{trouble.number}.tflite"
             kept.write_bytes(mutated(data, trouble.seed, trouble.number))
-    print(f"{args.mutations} mutations, {ran} of them also run: {len(found)} crashes or hangs")
-    return _EXIT_FOUND if found else 0
+    print(
+        f"{tally.mutations} mutations, {tally.parsed} parsed, {tally.clear} clear, {tally.ran} "
+        f"loaded in TFLite: {len(tally.troubles)} crashes or hangs"
+    )
+    return _EXIT_FOUND if tally.troubles else 0
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -42,6 +42,8 @@ def _content(s: Subject) -> bytes | None:
 
 def entry_of(s: Subject) -> dict[str, Any]:
     """The parsed entry; raises without a sound one."""
+    if s.entry is not None:
+        return s.entry
     content = _content(s)
     if content is None:
         signs = _signs(s)
@@ -49,18 +51,22 @@ def entry_of(s: Subject) -> dict[str, Any]:
             raise CannotJudge("there is no 'sluice' metadata to hold it against (metadata-missing)")
         raise NotApplicable("the file is not of Sluice's making")
     try:
-        return parse_entry(content)
+        s.entry = parse_entry(content)
     except UserError as error:
         raise CannotJudge("the metadata cannot be read (metadata-format)") from error
+    return s.entry
 
 
 def preset_of(s: Subject) -> Preset:
     """The preset that the metadata names; raises without a sound one."""
     entry = entry_of(s)
+    if s.preset is not None:
+        return s.preset
     try:
-        return deployed_preset(entry["preset"])
+        s.preset = deployed_preset(entry["preset"])
     except (UserError, *MALFORMED) as error:
         raise CannotJudge("the metadata's preset is not sound (metadata-preset)") from error
+    return s.preset
 
 
 def _signs(s: Subject) -> list[str]:

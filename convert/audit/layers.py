@@ -66,8 +66,8 @@ def _weight_type(s: Subject) -> Iterator[Finding]:
     for step in int8_layers(s):
         kernel = step.inputs[1]
         if not s.is_int8(kernel) or not s.is_constant(kernel) or len(s.shape(kernel)) != 4:
-            word = "constant" if s.is_constant(kernel) else "computed"
-            text = f"is {s.type_name(kernel)} {extents(s.shape(kernel))}, {word}, but is used as weights"
+            word = "a constant" if s.is_constant(kernel) else "a computed"
+            text = f"is {word} {s.type_name(kernel)} {extents(s.shape(kernel))}, used as weights"
             yield s.on_tensor(kernel, text, s.type_name(kernel))
 
 
@@ -132,8 +132,8 @@ def _bias_type(s: Subject) -> Iterator[Finding]:
         if bias is None:
             yield s.on_step(step, "has no bias")
         elif s.tensors[bias].type != INT32 or not s.is_constant(bias) or s.shape(bias) != outputs:
-            word = "constant" if s.is_constant(bias) else "computed"
-            text = f"is {s.type_name(bias)} {extents(s.shape(bias))}, {word}, but is used as a bias"
+            word = "a constant" if s.is_constant(bias) else "a computed"
+            text = f"is {word} {s.type_name(bias)} {extents(s.shape(bias))}, used as a bias"
             yield s.on_tensor(bias, text, s.type_name(bias))
 
 

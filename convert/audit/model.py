@@ -147,6 +147,16 @@ _OPTIONS: dict[int, tuple[str, dict[str, tuple[int, str, int]]]] = {
 }
 """Per member of ``BuiltinOptions``: its name, and slot, kind and default of its fields."""
 
+OPTIONS_OF = {
+    "ADD": "AddOptions",
+    "AVERAGE_POOL_2D": "Pool2DOptions",
+    "CONCATENATION": "ConcatenationOptions",
+    "CONV_2D": "Conv2DOptions",
+    "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
+    "GATHER": "GatherOptions",
+}
+"""The firmware's operators that have options, and which; the others' are empty."""
+
 
 def options_name(number: int) -> str:
     """The name of a ``BuiltinOptions`` member, of those that are read."""

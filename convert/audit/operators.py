@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ai_edge_litert import schema_py_generated as schema
 
-from convert.audit.model import options_name
+from convert.audit.model import OPTIONS_OF, options_name
 from convert.audit.registry import Finding, NotApplicable, check
 from convert.audit.subject import BOOL, FLOATS, INT8, Step, Subject, printable
 from convert.firmware_operators import FIRMWARE_OPERATORS, INT8_VERSIONS
@@ -27,14 +27,6 @@ _OPERANDS = {
     "GREATER": (2, 2),
     "LOGISTIC": (1, 1),
     "SELECT_V2": (3, 3),
-}
-_OPTIONS = {
-    "ADD": "AddOptions",
-    "AVERAGE_POOL_2D": "Pool2DOptions",
-    "CONCATENATION": "ConcatenationOptions",
-    "CONV_2D": "Conv2DOptions",
-    "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
-    "GATHER": "GatherOptions",
 }
 _CHANNELS, _TIME = 3, 1
 
@@ -60,8 +52,8 @@ def _operands(s: Subject) -> Iterator[Finding]:
 @check("operator-options", "error", "an operator has the options of its kind", "convert it anew")
 def _options(s: Subject) -> Iterator[Finding]:
     for step in s.steps:
-        wanted = _OPTIONS.get(step.kind)
-        if wanted and (step.options is None or options_name(step.options_type) != wanted):
+        wanted = OPTIONS_OF.get(step.kind)
+        if wanted and step.options is None:
             found = options_name(step.options_type) or f"options {step.options_type}"
             yield s.on_step(step, f"has {found}, not {wanted}", step.options_type)
 

@@ -11,7 +11,15 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from convert.audit.model import IDENTIFIER, Model, SubGraph, Tensor, read_model
+from convert.audit.model import (
+    IDENTIFIER,
+    OPTIONS_OF,
+    Model,
+    SubGraph,
+    Tensor,
+    options_name,
+    read_model,
+)
 from convert.audit.registry import CannotJudge, Finding
 from convert.audit.tables import Damaged
 
@@ -20,6 +28,7 @@ if TYPE_CHECKING:
     from types import SimpleNamespace
 
     from convert.audit.interpreter import Outcome
+    from dyncp.preset import Preset
 
 Grid = tuple[float, int]
 
@@ -50,7 +59,7 @@ _BITS = {
     schema.TensorType.INT2: 2,
 }
 """Per element; strings, resources and variants have no size."""
-_DTYPES = {
+_DTYPES: dict[int, np.dtype[Any]] = {
     INT8: np.dtype(np.int8),
     INT32: np.dtype("<i4"),
     schema.TensorType.INT64: np.dtype("<i8"),
@@ -99,6 +108,8 @@ class Subject:
     def __init__(self, data: bytes, path: Path | None = None) -> None:
         self.data, self.path = data, path
         self.outcome: Outcome | None = None  # of the interpreter, once it has run
+        self.entry: dict[str, Any] | None = None  # the metadata, once it has been read
+        self.preset: Preset | None = None  # and its preset
         self.foreign = ""  # why it is no .tflite, or ""
         self.damage = ""  # why it cannot be parsed, or ""
         self._model: Model | None = None
@@ -156,13 +167,15 @@ class Subject:
                 code, number = codes[operator.opcodeIndex]
                 kind = _KINDS.get(number, f"operator {number}")
                 version, custom = code.version, code.customCode if number == _CUSTOM else None
+            # What has another kind's options has none; operator-options says so.
+            fits = options_name(operator.builtinOptionsType) == OPTIONS_OF.get(kind)
             found.append(
                 Step(
                     index,
                     kind,
                     tuple(operator.inputs.tolist()),
                     tuple(operator.outputs.tolist()),
-                    operator.builtinOptions,
+                    operator.builtinOptions if fits else None,
                     operator.builtinOptionsType,
                     version,
                     custom,

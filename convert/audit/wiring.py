@@ -18,8 +18,8 @@ def wrong_indices(s: Subject) -> Iterator[Finding]:
                 text = f"{end} {place} of the graph is tensor {index} of {count}"
                 yield Finding(text, "tensor", index, value=index)
     for step in s.steps:
-        for end, indices, lowest in (("input", step.inputs, -1), ("output", step.outputs, 0)):
-            for place, index in enumerate(indices):
+        for end, tensors, lowest in (("input", step.inputs, -1), ("output", step.outputs, 0)):
+            for place, index in enumerate(tensors):
                 if not lowest <= index < count:
                     yield s.on_step(step, f"has {end} {place} as tensor {index} of {count}", index)
 
