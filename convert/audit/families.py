@@ -1,30 +1,33 @@
-"""Imports every family of checks, in the order in which they are reported."""
+"""The families of checks, in the order in which they are run and reported."""
 
-# ruff: noqa: I001
-from convert.audit import container
-from convert.audit import wiring
-from convert.audit import operators
-from convert.audit import shapes
-from convert.audit import quantisation
-from convert.audit import rescaling
-from convert.audit import layers
-from convert.audit import signature
-from convert.audit import identity
-from convert.audit import gates
-from convert.audit import states
-from convert.audit import interpreter
+from __future__ import annotations
 
-__all__ = [
-    "container",
-    "gates",
-    "identity",
-    "interpreter",
-    "layers",
-    "operators",
-    "quantisation",
-    "rescaling",
-    "shapes",
-    "signature",
-    "states",
-    "wiring",
-]
+from convert.audit import (
+    container,
+    gates,
+    identity,
+    interpreter,
+    layers,
+    operators,
+    quantisation,
+    rescaling,
+    shapes,
+    signature,
+    states,
+    wiring,
+)
+
+FAMILIES = (
+    container,
+    wiring,
+    operators,
+    shapes,
+    quantisation,
+    rescaling,
+    layers,
+    signature,
+    identity,
+    gates,
+    states,
+    interpreter,
+)
