@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from convert.audit.registry import CannotJudge, Finding, NotApplicable, check
-from convert.audit.subject import Step, Subject, plain, printable
+from convert.audit.subject import Step, Subject, printable
 from convert.contract import check_graph, check_probes, parse_entry
 from convert.identify import CONVOLUTIONS, matrix_of_kernel
 from convert.metadata import ENTRY, deployed_preset, gate_entries, state_entries
@@ -25,7 +25,10 @@ _NATIVE = re.compile(rb"(gate\d+_logits|(taps|pool)\d+_(in|out))")
 _STEPS_A_BLOCK = 16
 """More operators than a block of any kind has."""
 
-MALFORMED = (IndexError, KeyError, TypeError, AttributeError, ValueError, OverflowError)
+MALFORMED = (
+    *(IndexError, KeyError, TypeError, AttributeError),
+    *(ValueError, OverflowError, RecursionError),
+)
 """What JSON of other types than the contract's provokes in code that expects those."""
 
 
@@ -147,9 +150,7 @@ def _compare(entry: Any, key: str, wanted: list[dict[str, Any]]) -> Iterator[Fin
             keys = [k for k in want if not isinstance(have, dict) or have.get(k) != want[k]]
             what = f"{key}[{index}]" + (f".{keys[0]}" if keys else "")
             text = f"the metadata's {what} is not what its preset makes"
-            yield Finding(
-                text, "metadata", index, what, plain(have) if len(str(have)) < 300 else ""
-            )
+            yield Finding(text, "metadata", index, what)
 
 
 @check(
@@ -228,16 +229,14 @@ def _quantized_model(s: Subject, preset: Preset, probes: Any) -> QuantizedModel:
     logits = activations["mask_logits"]
     with np.errstate(over="ignore"):
         table = sigmoid_table(logits.scale, logits.zero_point)
-    found = tuple(
-        QuantizedProbe(
-            probe["name"],
-            np.array(probe["weights"]).astype(np.int16),
-            probe["bias"],
-            probe["scale"],
-        )
-        for probe in probes
-    )
+    with np.errstate(invalid="ignore"):  # what does not fit gives another hash
+        found = tuple(_probe(probe) for probe in probes)
     return QuantizedModel(preset, activations, layers, table, found)
+
+
+def _probe(entry: Any) -> QuantizedProbe:
+    weights = np.array(entry["weights"]).astype(np.int16)
+    return QuantizedProbe(entry["name"], weights, entry["bias"], entry["scale"])
 
 
 @check(

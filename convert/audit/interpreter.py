@@ -22,6 +22,8 @@ TIMEOUT_SECONDS = 60.0
 """Loading and running a model of this project takes less than a second."""
 
 _SAID_BYTES = 4096
+# A thread for every core of a large machine would take the child's memory by itself.
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 @dataclass
@@ -39,7 +41,12 @@ def run_child(path: Path, timeout: float | None = None) -> Outcome:
     command = [sys.executable, "-P", str(Path(child.__file__)), str(path.absolute())]
     with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=answer, stderr=said, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=answer,
+            stderr=said,
+            env={**os.environ, **_ONE_THREAD},
+            start_new_session=True,
         )
         try:
             code: int | None = process.wait(timeout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -322,6 +323,8 @@ BROKEN: list[tuple[str, str, Edit]] = [
     ("two metadata entries", "metadata-missing", twice(lambda m: m.metadata)),
     ("metadata that is no JSON", "metadata-format", metadata_bytes(b"{'a'")),
     ("metadata as deep as a well", "metadata-format", metadata_bytes(b"[" * 50_000)),
+    ("a preset as deep as a well", "metadata-preset",
+     with_metadata(lambda e: e["preset"].update(audio=json.loads("[" * 400 + "]" * 400)))),
     ("metadata of another format", "metadata-format", entry(format=2)),
     ("a hash that is none", "metadata-format", entry(model_hash="abc")),
     ("a preset that cannot be", "metadata-preset", entry(preset={"name": "x"})),
