@@ -227,10 +227,8 @@ def _quantized_model(s: Subject, preset: Preset, probes: Any) -> QuantizedModel:
         activations[spec.input] = Activation(*s.need_grid(step.inputs[0]))
         activations[spec.output] = Activation(*s.need_grid(step.output))
     logits = activations["mask_logits"]
-    with np.errstate(over="ignore"):
-        table = sigmoid_table(logits.scale, logits.zero_point)
-    with np.errstate(invalid="ignore"):  # what does not fit gives another hash
-        found = tuple(_probe(probe) for probe in probes)
+    table = sigmoid_table(logits.scale, logits.zero_point)
+    found = tuple(_probe(probe) for probe in probes)
     return QuantizedModel(preset, activations, layers, table, found)
 
 

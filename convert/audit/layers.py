@@ -154,8 +154,7 @@ def _bias_scale(s: Subject) -> Iterator[Finding]:
             text = f"has {grid.scale.size} scales for {wanted.size} outputs"
             yield s.on_tensor(bias, text, grid.scale.size)
             continue
-        with np.errstate(invalid="ignore"):
-            wrong = np.flatnonzero(~(np.abs(grid.scale - wanted) <= _SCALE_TOLERANCE * wanted))
+        wrong = np.flatnonzero(~(np.abs(grid.scale - wanted) <= _SCALE_TOLERANCE * wanted))
         if wrong.size:
             place = wrong[0]
             text = f"has the scale {grid.scale[place]:g} at channel {place}, not {wanted[place]:g}"

@@ -42,8 +42,7 @@ def _scaled(s: Subject) -> Iterator[tuple[int, Quantization, np.ndarray]]:
 def _scale_findings(s: Subject, wrong: str, what: str) -> Iterator[Finding]:
     """Scales of which the function ``wrong`` holds."""
     for index, _, scales in _scaled(s):
-        with np.errstate(invalid="ignore"):
-            places = np.flatnonzero(_WRONG[wrong](scales))
+        places = np.flatnonzero(_WRONG[wrong](scales))
         if places.size:
             value = float(scales[places[0]])
             channel = f" of channel {places[0]}" if scales.size > 1 else ""

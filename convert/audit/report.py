@@ -13,6 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from convert.audit.registry import CannotJudge, Check, Finding, NotApplicable, all_checks
 from convert.audit.subject import Subject, plain, printable
 from convert.junit import Case, Outcome, write_junit
@@ -164,7 +166,8 @@ def audit_file(path: str | Path, run: bool = True) -> Report:
 def audit_bytes(data: bytes, name: str, path: Path | None = None) -> Report:
     """Judge a file's bytes; ``path`` is where the interpreter finds them, None to leave it out."""
     subject = Subject(data, path)
-    results = tuple(_judge(check, subject) for check in all_checks())
+    with np.errstate(all="ignore"):  # infinities and NaN are what is looked for
+        results = tuple(_judge(check, subject) for check in all_checks())
     return Report(name, len(data), hashlib.sha256(data).hexdigest(), results)
 
 
