@@ -9,12 +9,16 @@ BOARD  ?= mps2-an386
 PORT   ?=
 DATA   ?=
 STEPS  ?= 500
+QAT    ?=
 PYTHON ?= python3.11
+
+# Quantisation-aware training has a folder of its own beside that of plain rounding.
+TRAINED := $(if $(QAT),-qat)
 
 VENV  := .venv
 PY    := $(VENV)/bin/python
 SETUP := $(VENV)/.set-up
-MODEL := build/$(PRESET)
+MODEL := build/$(PRESET)$(TRAINED)
 OUT   := $(MODEL)/$(BOARD)
 # A run on a corpus is kept apart from one on the synthetic data.
 ON := $(if $(DATA),-$(basename $(notdir $(patsubst %/,%,$(DATA)))))
@@ -22,8 +26,9 @@ ON := $(if $(DATA),-$(basename $(notdir $(patsubst %/,%,$(DATA)))))
 # A preset is known by its name or given as a .toml file.
 PRESET_FILE := $(or $(filter %.toml,$(PRESET)),dyncp/presets/$(PRESET).toml)
 ifneq ($(filter %.toml,$(PRESET)),)
-MODEL := build/$(basename $(notdir $(PRESET)))
+MODEL := build/$(basename $(notdir $(PRESET)))$(TRAINED)
 endif
+NAME := $(basename $(notdir $(PRESET)))
 
 # What cannot be right is said at once, unless nothing is to be built.
 ifneq ($(filter-out help clean set-up lint bench test test-slow,$(or $(MAKECMDGOALS),report)),)
@@ -37,7 +42,7 @@ endif
 
 # What each room is made of; a room is rebuilt when it or an earlier one changes.
 DYNCP    := $(wildcard dyncp/*.py)
-QUANTIZE := $(wildcard quantize/*.py)
+QUANTIZE := $(wildcard quantize/*.py quantize/qat/*.py)
 CONVERT  := $(wildcard convert/*.py)
 FIRMWARE := $(wildcard targets/*.py targets/compiler/*.py) \
             $(shell find targets/firmware -name '*.[chS]' -o -name '*.inc' -o -name '*.ld*')
@@ -53,7 +58,7 @@ CLEAN := build/audio/clean.wav
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := report
-.PHONY: report set-up measure parity enhance bench train ablate evaluate test test-slow lint clean help
+.PHONY: report set-up measure parity enhance bench train qat ablate evaluate test test-slow lint clean help
 
 ## report: (default) set up, build the preset, stream audio through the board, show the result
 report: $(OUT)/measurement.json $(OUT)/parity.json
@@ -79,13 +84,18 @@ $(NOISY) $(CLEAN) &: dyncp/__main__.py $(wildcard dyncp/data/*.py) | $(SETUP)
 dyncp/checkpoints/%.pt:
 	@echo "error: preset '$*' has no checkpoint yet; run: make train PRESET=$(PRESET)" >&2; exit 2
 
-$(MODEL)/model.pt: dyncp/checkpoints/$(notdir $(MODEL)).pt $(PRESET_FILE) $(DYNCP) | $(SETUP)
-	$(PY) -m dyncp checkpoint --preset $(PRESET) --out $@
+# With QAT=1: the checkpoint that ships with its grids; where there is none, it is trained.
+AWARE := $(if $(QAT),$(wildcard quantize/checkpoints/$(NAME).pt))
+FLOAT := $(or $(AWARE),dyncp/checkpoints/$(NAME).pt)
+HOW   := $(if $(QAT),$(if $(AWARE),ptq,qat --folder $(MODEL)/training),ptq)
 
-$(MODEL)/quantized.npz: $(MODEL)/model.pt $(QUANTIZE) | $(SETUP)
-	$(PY) -m quantize --checkpoint $< --out $@
+$(MODEL)/model.pt: $(FLOAT) $(PRESET_FILE) $(DYNCP) | $(SETUP)
+	$(PY) -m dyncp checkpoint --preset $(PRESET) --source $(FLOAT) --out $@
 
-$(MODEL)/model.onnx: $(MODEL)/model.pt convert/onnx_export.py | $(SETUP)
+$(MODEL)/quantized.npz $(MODEL)/deployed.pt &: $(MODEL)/model.pt $(QUANTIZE) | $(SETUP)
+	$(PY) -m quantize $(HOW) --checkpoint $< --deployed $(MODEL)/deployed.pt --out $(MODEL)/quantized.npz
+
+$(MODEL)/model.onnx: $(MODEL)/deployed.pt convert/onnx_export.py | $(SETUP)
 	$(PY) -m convert onnx --checkpoint $< --out $@
 
 $(MODEL)/model.tflite: $(MODEL)/model.onnx $(MODEL)/quantized.npz $(CONVERT) | $(SETUP)
@@ -99,7 +109,7 @@ AT := --board $(BOARD) $(if $(PORT),--port $(PORT))
 
 $(OUT)/measurement.json: $(OUT)/firmware.elf $(NOISY) $(BRIDGE) | $(SETUP)
 	$(PY) -m firmware_bridge measure $(AT) --firmware $< --model $(MODEL)/model.tflite \
-	  --checkpoint $(MODEL)/model.pt --wav $(NOISY) --clean $(CLEAN) \
+	  --checkpoint $(MODEL)/deployed.pt --wav $(NOISY) --clean $(CLEAN) \
 	  --enhanced $(OUT)/enhanced.wav --out $@
 
 $(MODEL)/host/libsluice.so: $(MODEL)/model.tflite $(FIRMWARE) | $(SETUP)
@@ -107,7 +117,7 @@ $(MODEL)/host/libsluice.so: $(MODEL)/model.tflite $(FIRMWARE) | $(SETUP)
 
 $(OUT)/parity.json: $(OUT)/firmware.elf $(MODEL)/host/libsluice.so $(NOISY) $(BRIDGE) | $(SETUP)
 	$(PY) -m firmware_bridge parity $(AT) --firmware $< --model $(MODEL)/model.tflite \
-	  --quantized $(MODEL)/quantized.npz --checkpoint $(MODEL)/model.pt \
+	  --quantized $(MODEL)/quantized.npz --checkpoint $(MODEL)/deployed.pt \
 	  --onnx $(MODEL)/model.onnx --library $(MODEL)/host/libsluice.so \
 	  --wav $(NOISY) --frames 500 --out $@
 
@@ -126,7 +136,7 @@ parity: $(OUT)/firmware.elf $(MODEL)/host/libsluice.so $(NOISY)
 enhance: $(OUT)/firmware.elf
 	@test -n "$(WAV)" || { echo "error: say which file: make WAV=noisy.wav enhance" >&2; exit 2; }
 	@$(PY) -m firmware_bridge measure $(AT) --firmware $< --model $(MODEL)/model.tflite \
-	  --checkpoint $(MODEL)/model.pt --wav "$(WAV)" $(if $(filter command line,$(origin CLEAN)),--clean "$(CLEAN)") \
+	  --checkpoint $(MODEL)/deployed.pt --wav "$(WAV)" $(if $(filter command line,$(origin CLEAN)),--clean "$(CLEAN)") \
 	  --enhanced "$(OUT)/$(basename $(notdir $(WAV)))-enhanced.wav" \
 	  --out "$(OUT)/$(basename $(notdir $(WAV)))-measurement.json"
 	@$(PY) -m firmware_bridge report "$(OUT)/$(basename $(notdir $(WAV)))-measurement.json"
@@ -138,7 +148,13 @@ bench: $(SETUP)
 ## train: train PRESET [DATA=corpus]; goes on where it was stopped; writes dyncp/checkpoints/PRESET.pt
 train: $(SETUP)
 	$(PY) -m dyncp train --preset $(PRESET) $(if $(DATA),--data "$(DATA)") \
-	  --folder "$(MODEL)/training$(ON)" --out dyncp/checkpoints/$(notdir $(MODEL)).pt
+	  --folder "$(MODEL)/training$(ON)" --out dyncp/checkpoints/$(NAME).pt
+
+## qat: train PRESET on through int8's rounding; writes quantize/checkpoints/PRESET.pt, for QAT=1
+qat: build/$(NAME)/model.pt
+	$(PY) -m quantize qat --checkpoint $< --folder build/$(NAME)-qat/training \
+	  --deployed build/$(NAME)-qat/trained.pt --out build/$(NAME)-qat/trained.npz \
+	  --ship quantize/checkpoints/$(NAME).pt
 
 ## ablate: train variants of PRESET: SETTINGS="gate.surrogate=sigmoid,triangle" [STEPS=500]
 ablate: $(SETUP)
@@ -192,4 +208,4 @@ clean:
 ## help: this list
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
-	@echo "  settings:  PRESET=$(PRESET) BOARD=$(BOARD) PORT=$(PORT) DATA=$(DATA)"
+	@echo "  settings:  PRESET=$(PRESET) BOARD=$(BOARD) PORT=$(PORT) DATA=$(DATA) QAT=$(QAT)"
