@@ -118,7 +118,7 @@ def _qat(args: argparse.Namespace) -> int | None:
     import torch
 
     from dyncp.checkpoint import save_checkpoint
-    from dyncp.files import write_text
+    from dyncp.files import replacing, write_text
     from dyncp.training.interrupt import StoppedEarly
     from quantize.qat.trainer import QatTrainer, Settings
 
@@ -138,8 +138,10 @@ def _qat(args: argparse.Namespace) -> int | None:
     trained, model = trainer.finish()
     _write(args, trained, model, f"trained for {settings.steps} steps")
     if args.ship:
-        save_checkpoint(args.ship, trained, half=True)
-        write_text(args.ship.with_suffix(".json"), json.dumps(trained.record, indent=1) + "\n")
+        text = json.dumps(trained.record, indent=1) + "\n"
+        with replacing(args.ship) as ship, replacing(args.ship.with_suffix(".json")) as record:
+            save_checkpoint(ship, trained, half=True)
+            write_text(record, text)
         print(f"wrote {args.ship} and its record")
     return None
 

@@ -141,7 +141,19 @@ class QatTrainer:
         """Take up the folder's state, if it has one of this checkpoint and these settings."""
         if not self.state_path.is_file():
             return False
-        state = read_state(self.state_path, self.preset, self._origin, torch.device("cpu"))
+        state = read_state(
+            self.state_path,
+            self.preset,
+            self._origin,
+            torch.device("cpu"),
+            "the checkpoint, its calibration or the settings (--steps) have",
+        )
+        heard = state.get("data", self.source.name)  # what began before it was kept
+        if heard != self.source.name:
+            raise UserError(
+                f"{self.folder} holds a run on other data ({heard}, not {self.source.name}); "
+                "remove that folder to train anew"
+            )
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds = state["step"], state["seconds"]
@@ -154,6 +166,7 @@ class QatTrainer:
         state: dict[str, Any] = {
             "preset": self.preset.to_dict(),
             "teacher": self._origin,
+            "data": self.source.name,
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,

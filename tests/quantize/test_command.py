@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +18,10 @@ from dyncp import audio
 from dyncp.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from quantize.__main__ import main
 from quantize.balance import balance
-from quantize.calibrate import quantise_network
+from quantize.calibrate import quantise_network, round_trained
 from quantize.model import load_model
+from quantize.qat import trainer
+from quantize.qat.trainer import Settings
 from tests.conftest import tiny_preset
 from tests.quantize.command import assert_refused, run
 from tests.quantize.models import mixed_network, probe_of
@@ -145,3 +151,107 @@ def test_the_command_itself_exits_with_2(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: no such checkpoint: none.pt\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def qat_arguments(checkpoint: Path, folder: Path, steps: int = 2) -> list[object]:
+    return [
+        "qat", "--checkpoint", checkpoint, "--folder", folder / "run", "--steps", steps,
+        "--threads", 1, "--wav", folder / "x.wav",
+        "--out", folder / "q.npz", "--deployed", folder / "d.pt",
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Batches of a moment, and a recording to calibrate on."""
+    settings = functools.partial(Settings, batch=2, crop_seconds=0.4, rate=1e-3)
+    monkeypatch.setattr(trainer, "Settings", settings)
+    pcm = audio.to_pcm(np.random.default_rng(1).normal(scale=0.1, size=4000))
+    audio.save_wav(tmp_path / "x.wav", pcm, 16000)
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("site", ["output", None])
+def test_training_writes_the_integers_their_float_network_and_what_ships(
+    site: str | None, tmp_path: Path
+) -> None:
+    preset = tiny_preset(site)
+    probes = [probe_of(preset)] if preset.gate else []
+    start = tmp_path / "start.pt"
+    save_checkpoint(start, Checkpoint(preset, mixed_network(preset), probes))
+    ship = tmp_path / "ship" / "tiny.pt"
+    finished = run(main, *qat_arguments(start, tmp_path), "--ship", ship)
+    assert finished.code == 0, finished.err
+    model, deployed = load_model(tmp_path / "q.npz"), load_checkpoint(tmp_path / "d.pt")
+    assert f"trained for 2 steps, model {model.model_hash[:12]}" in finished.out
+    assert round_trained(deployed).model_hash == model.model_hash
+    assert len(deployed.probes) == len(model.probes) == len(probes)
+    shipped = load_checkpoint(ship, expect=preset)
+    assert shipped.grids == deployed.grids
+    assert json.loads(ship.with_suffix(".json").read_text()) == shipped.record
+    assert shipped.record["settings"]["steps"] == 2
+    for name, weights in deployed.network.state_dict().items():
+        half = weights.half().float() if weights.is_floating_point() else weights
+        assert torch.equal(shipped.network.state_dict()[name], half), name
+
+    # What ships is rounded as it is: calibration would undo what was trained.
+    again = run(
+        main, "ptq", "--checkpoint", ship, "--wav", tmp_path / "x.wav",
+        "--out", tmp_path / "again.npz", "--deployed", tmp_path / "again.pt",
+    )  # fmt: skip
+    assert again.code == 0, again.err
+    assert "grids trained with the checkpoint" in again.out
+    assert load_model(tmp_path / "again.npz").activations == model.activations
+    assert load_checkpoint(tmp_path / "again.pt").grids == deployed.grids
+
+
+@pytest.mark.usefixtures("short")
+def test_stopped_training_exits_as_a_shell_expects_and_goes_on(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = trainer.QatTrainer._train_step
+
+    def signalled(self: trainer.QatTrainer) -> dict[str, float]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return train(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trainer.QatTrainer, "_train_step", signalled)
+        stopped = run(main, *qat_arguments(checkpoint, tmp_path))
+    assert stopped.code == 143
+    assert "stopped at step 1 of 2; saved, the same command goes on" in stopped.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "x.wav"]
+    other = run(main, *qat_arguments(checkpoint, tmp_path, steps=3))
+    assert_refused(other, "remove that folder to train anew", tmp_path, "run", "x.wav")
+    finished = run(main, *qat_arguments(checkpoint, tmp_path))
+    assert finished.code == 0, finished.err
+    assert "going on at step 1 of 2" in finished.out
+
+
+@pytest.mark.usefixtures("short")
+def test_training_that_cannot_be_written_leaves_no_half(checkpoint: Path, tmp_path: Path) -> None:
+    """Of two files neither; nor what ships without its record. The training is kept."""
+    (tmp_path / "folder").mkdir()
+    good = qat_arguments(checkpoint, tmp_path)
+    left = ("folder", "run", "x.wav")
+    for name in ("--out", "--deployed"):
+        arguments = list(good)
+        arguments[good.index(name) + 1] = tmp_path / "folder"
+        finished = run(main, *arguments)
+        assert finished.code == 2
+        assert "cannot write" in finished.err
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted(left)
+    (tmp_path / "ship.json").mkdir()
+    finished = run(main, *good, "--ship", tmp_path / "ship.pt")
+    assert finished.code == 2
+    assert "cannot write" in finished.err
+    assert not (tmp_path / "ship.pt").exists()
+
+
+@pytest.mark.parametrize("steps", ["0", "-1", "1000001"])
+def test_training_of_no_length(checkpoint: Path, tmp_path: Path, steps: str) -> None:
+    finished = run(
+        main, "qat", "--checkpoint", checkpoint, f"--steps={steps}", "--folder", tmp_path / "run",
+        "--out", tmp_path / "q.npz", "--deployed", tmp_path / "d.pt",
+    )  # fmt: skip
+    assert_refused(finished, f"--steps must lie in 1..1000000, not {steps}", tmp_path)
