@@ -58,7 +58,7 @@ CLEAN := build/audio/clean.wav
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := report
-.PHONY: report set-up measure parity enhance bench train qat ablate evaluate test test-slow lint clean help
+.PHONY: report set-up measure parity enhance bench train qat ablate evaluate exactness test test-slow lint clean help
 
 ## report: (default) set up, build the preset, stream audio through the board, show the result
 report: $(OUT)/measurement.json $(OUT)/parity.json
@@ -183,6 +183,26 @@ evaluate: $(SETUP)
 	@$(PY) -m dyncp pictures --checkpoint build/paper/model.pt --out "$(RESULTS)/pictures"
 	@$(PY) -m quantize.evaluation page --presets $(CHECKPOINTED) --suffix "$(ON)" \
 	  --page "$(RESULTS)/results.md" --pictures "$(RESULTS)/pictures"
+
+$(MODEL)/exactness.json: $(MODEL)/quantized.npz $(MODEL)/deployed.pt build/$(NAME)/quality.json
+	$(PY) -m quantize.evaluation exactness --checkpoint build/$(NAME)/model.pt \
+	  --deployed $(MODEL)/deployed.pt --model $(MODEL)/quantized.npz \
+	  --quality build/$(NAME)/quality.json --out $@
+
+$(MODEL)/ways.json: $(MODEL)/model.pt $(QUANTIZE) | $(SETUP)
+	$(PY) -m quantize.evaluation ways --checkpoint $< --out $@
+
+.PHONY: exact
+exact: $(MODEL)/exactness.json $(MODEL)/integer.json $(if $(QAT),,$(MODEL)/ways.json)
+
+# Those whose gates int8 must keep.
+GATED := $(sort $(basename $(notdir $(shell grep -ls '^\[gate\]' $(CHECKPOINTED:%=dyncp/presets/%.toml)))))
+
+## exactness: what int8 costs each preset, rounded and trained through it; writes docs/exactness.md
+exactness: $(SETUP)
+	@for preset in $(GATED); do for qat in "" 1; do \
+	  $(MAKE) --no-print-directory PRESET=$$preset QAT=$$qat exact || exit $$?; done; done
+	@$(PY) -m quantize.evaluation exactness-page --presets $(GATED) --page docs/exactness.md
 
 ## test: set up, then lint, types and the fast tests
 test: $(SETUP) lint
