@@ -51,6 +51,26 @@ def _check(args: argparse.Namespace) -> None:
     )
 
 
+def _audit(args: argparse.Namespace) -> int:
+    from convert.audit.registry import all_checks
+    from convert.audit.report import audit_file
+
+    if args.list:
+        for check in all_checks():
+            print(f"{check.severity:8} {check.id}: {check.title}")
+        return 0
+    if args.model is None:
+        raise UserError("say which file: python -m convert audit FILE.tflite")
+    report = audit_file(args.model, run=not args.no_run)
+    if args.json:
+        report.write_json(args.json)
+    if args.junit:
+        report.write_junit(args.junit)
+    for line in report.lines():
+        print(line)
+    return report.exit_code
+
+
 def _parity(args: argparse.Namespace) -> int:
     from convert.contract import read_metadata
     from convert.ladder import Rung, climb
@@ -130,6 +150,17 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="check a .tflite's gate and state contracts")
     check.add_argument("model", type=Path)
     check.set_defaults(run=_check)
+
+    audit = commands.add_parser(
+        "audit",
+        help="judge any .tflite; exit code 0: clear, 1: failed, 3: could not be judged to the end",
+    )
+    audit.add_argument("model", type=Path, nargs="?", metavar="FILE.tflite")
+    audit.add_argument("--json", type=Path, help="report to write (.json)")
+    audit.add_argument("--junit", type=Path, help="report to write for a CI server (.xml)")
+    audit.add_argument("--no-run", action="store_true", help="leave the interpreter out")
+    audit.add_argument("--list", action="store_true", help="list all checks and stop")
+    audit.set_defaults(run=_audit)
 
     parity = commands.add_parser(
         "parity", help="hold a .tflite against the integer model; exit code 1 if a value differs"
