@@ -97,4 +97,5 @@ def _update(block: int, tensors: Sequence[str]) -> tuple[tuple[str, ...], str]:
         return ("features",), "front, ReLU"
     last = block - 1
     shown = _shown(tensors, f"pool{last}_out", f"gate{last}_open", f"taps{last}_out")
-    return shown, f"block {last}'s depthwise, 1x1 down, gate and residual"
+    gate = ", gate" if f"gate{last}_open" in shown else ""
+    return shown, f"block {last}'s depthwise, 1x1 down{gate} and residual"
