@@ -124,7 +124,7 @@ $(OUT)/parity.passed: $(LADDER) $(LONG) $(BRIDGE) | $(SETUP)
 	@rm -f $@
 	$(PY) -m firmware_bridge parity --frames $(FRAMES) --wav $(LONG) \
 	  $(foreach board,$(CLIMBED),--board $(board) --firmware $(MODEL)/$(board)/firmware.elf) \
-	  $(if $(PORT),--port $(PORT)) --model $(MODEL)/model.tflite \
+	  $(if $(filter $(BOARD),$(CLIMBED)),$(if $(PORT),--port $(PORT))) --model $(MODEL)/model.tflite \
 	  --quantized $(MODEL)/quantized.npz --checkpoint $(MODEL)/model.pt \
 	  --onnx $(MODEL)/model.onnx --library $(MODEL)/host/libsluice.so \
 	  --sanitised $(MODEL)/host/serve-frames-sanitised --out $(OUT)/parity.json
