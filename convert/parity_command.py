@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from convert.adversarial import adversarial_sequences
 from convert.contract import read_metadata
@@ -48,11 +49,13 @@ class Ladder:
 
             from dyncp.checkpoint import load_checkpoint
 
-            torch.set_num_threads(1)  # a frame is too small to share, and threads would wait
+            torch.set_num_threads(1)
             network = load_checkpoint(checkpoint, expect=self.model.preset).network
             floating = TorchRung(network, self.model)
         labels = {"probes": [probe.name for probe in self.model.probes]}
-        report = climb(make_rungs(chosen), self.sequences, floating, progress, labels)
+        rungs = make_rungs(chosen)
+        with threadpool_limits(1):  # a frame is too small to share: threads would only wait
+            report = climb(rungs, self.sequences, floating, progress, labels)
         return replace(report, left_out=tuple(left_out))
 
     def finish(self, report: LadderReport, source: Path, beside: Sequence[Case] = ()) -> int:
