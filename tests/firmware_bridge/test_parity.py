@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import signal
 import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,14 @@ from convert.rungs import IntegerRung
 from dyncp import audio
 from quantize.arithmetic import quantise
 from quantize.model import QuantizedModel, load_model
-from tests.firmware_bridge.conftest import BOARD, EMULATED_BOARDS, Built, assert_refused, run
+from tests.firmware_bridge.conftest import (
+    BOARD,
+    COMMAND_SECONDS,
+    EMULATED_BOARDS,
+    Built,
+    assert_refused,
+    run,
+)
 
 DESKTOP = {
     "integer model",
@@ -30,6 +40,23 @@ DESKTOP = {
     "C on the host, sanitised",
 }
 ON_BOARD = f"C on {BOARD}"
+SLOW_TO_IMPORT = ("tensorflow", "tflite-runtime", "ai-edge-litert")
+Boards = Sequence[tuple[str, Path]]
+
+
+def parity_command(
+    built: Built, out: Path, frames: int, *more: object, boards: Boards | None = None
+) -> list[str]:
+    if boards is None:
+        boards = [(BOARD, built.firmware)]
+    pairs = [word for name, elf in boards for word in ("--board", name, "--firmware", elf)]
+    words = [
+        sys.executable, "-m", "firmware_bridge", "parity", *pairs, "--model", built.model,
+        "--checkpoint", built.checkpoint, "--quantized", built.quantized,
+        "--onnx", built.onnx, "--library", built.library, "--sanitised", built.sanitised,
+        "--wav", built.stream, "--frames", frames, "--out", out, *more,
+    ]  # fmt: skip
+    return [str(word) for word in words]
 
 
 def parity(
@@ -37,18 +64,11 @@ def parity(
     out: Path,
     frames: int,
     *more: object,
-    boards: Sequence[tuple[str, Path]] | None = None,
+    boards: Boards | None = None,
     **environment: str,
 ) -> subprocess.CompletedProcess[str]:
-    if boards is None:
-        boards = [(BOARD, built.firmware)]
-    pairs = [word for name, elf in boards for word in ("--board", name, "--firmware", elf)]
-    return run(
-        "firmware_bridge", "parity", *pairs, "--model", built.model,
-        "--checkpoint", built.checkpoint, "--quantized", built.quantized,
-        "--onnx", built.onnx, "--library", built.library, "--sanitised", built.sanitised,
-        "--wav", built.stream, "--frames", frames, "--out", out, *more, **environment,
-    )  # fmt: skip
+    command = parity_command(built, out, frames, *more, boards=boards)
+    return run(*command[2:], **environment)
 
 
 def report_at(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -175,17 +195,40 @@ def test_one_broken_weight_byte_is_found_on_the_board(built: Built, tmp_path: Pa
 def test_a_missing_emulator_fails_the_ladder_and_is_named(built: Built, tmp_path: Path) -> None:
     """A core that nobody ran must not be taken for one that passed."""
     nowhere = str(tmp_path)
-    result = parity(built, tmp_path / "parity.json", 5, "--no-adversarial", PATH=nowhere)
+    few = ["--no-adversarial", *(w for name in SLOW_TO_IMPORT for w in ("--without", name))]
+    result = parity(built, tmp_path / "parity.json", 5, *few, PATH=nowhere)
     assert result.returncode == 2, result.stdout + result.stderr
     report, rungs = report_at(tmp_path / "parity.json")
     assert "qemu-system-arm is not installed" in rungs[ON_BOARD]["error"]
     assert (rungs[ON_BOARD]["passed"], report["passed"]) == (False, False)
     assert rungs["C on the host, sanitised"]["passed"] is True
     assert report["beside"][0]["passed"] is False
-    without = ("--no-adversarial", "--without", ON_BOARD)
-    result = parity(built, tmp_path / "parity.json", 5, *without, PATH=nowhere)
+    result = parity(built, tmp_path / "parity.json", 5, *few, "--without", ON_BOARD, PATH=nowhere)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert report_at(tmp_path / "parity.json")[0]["left_out"] == [ON_BOARD]
+    assert ON_BOARD in report_at(tmp_path / "parity.json")[0]["left_out"]
+
+
+def children_of(pid: int) -> dict[int, str]:
+    """The processes that a process has started, and their names."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
+    return {int(c): Path(f"/proc/{c}/comm").read_text(encoding="utf-8").strip() for c in children}
+
+
+def test_a_cancelled_climb_leaves_no_emulator_behind(built: Built, tmp_path: Path) -> None:
+    """CI servers end a job with SIGTERM."""
+    command = parity_command(built, tmp_path / "parity.json", 1000, "--no-adversarial")
+    without = [word for name in SLOW_TO_IMPORT for word in ("--without", name)]
+    process = subprocess.Popen([*command, *without], stdout=subprocess.DEVNULL)
+    emulators: list[int] = []
+    while not emulators:
+        assert process.poll() is None
+        emulators = [c for c, name in children_of(process.pid).items() if "qemu" in name]
+        time.sleep(0.05)
+    process.terminate()
+    assert process.wait(COMMAND_SECONDS) == 128 + signal.SIGTERM
+    for emulator in emulators:
+        assert not Path(f"/proc/{emulator}").exists()
+    assert not (tmp_path / "parity.json").exists()
 
 
 @pytest.mark.parametrize(
