@@ -36,13 +36,18 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
 
 def parse_metadata(graph: Graph) -> dict[str, Any]:
     """The ``sluice`` entry of a graph, with every part that docs/contracts.md names."""
-    if ENTRY not in graph.metadata:
+    return parse_entry(graph.metadata.get(ENTRY))
+
+
+def parse_entry(content: bytes | None) -> dict[str, Any]:
+    """The same from the entry's bytes; None if there is no such entry."""
+    if content is None:
         raise UserError(
             f"there is no '{ENTRY}' metadata; make the model with `python -m convert tflite`"
         )
     try:
-        values = json.loads(graph.metadata[ENTRY].decode("utf-8"))
-    except ValueError as error:
+        values = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise UserError(f"the '{ENTRY}' metadata is not JSON: {error}") from error
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise UserError(f"the '{ENTRY}' metadata has another format than {FORMAT}")
@@ -60,18 +65,26 @@ def check_contract(path: str | Path) -> dict[str, Any]:
     """
     graph = read_graph(path)
     try:
-        metadata = parse_metadata(graph)
-        preset = deployed_preset(metadata["preset"])
-        _check_ends(graph, preset)
-        _check_types(graph)
-        _check_gates(graph, preset, metadata["gates"])
-        _check_states(graph, preset, metadata["states"])
-        _check_mask(graph)
-        _check_probes(preset, metadata["probes"])
+        return check_graph(graph, parse_metadata(graph))
     except (IndexError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"{path} is damaged: {type(error).__name__}: {error}") from error
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+
+
+def check_graph(graph: Graph, metadata: dict[str, Any]) -> dict[str, Any]:
+    """Check a graph that has been read against its metadata; gives the metadata.
+
+    Raises :class:`UserError`; of metadata of other types than docs/contracts.md
+    says also what Python raises on them.
+    """
+    preset = deployed_preset(metadata["preset"])
+    _check_ends(graph, preset)
+    _check_types(graph)
+    _check_gates(graph, preset, metadata["gates"])
+    _check_states(graph, preset, metadata["states"])
+    _check_mask(graph)
+    check_probes(preset, metadata["probes"])
     return metadata
 
 
@@ -211,7 +224,8 @@ def _check_mask(graph: Graph) -> None:
         raise UserError("the mask must have scale 1/256 and zero point -128")
 
 
-def _check_probes(preset: Preset, entries: list[dict[str, Any]]) -> None:
+def check_probes(preset: Preset, entries: list[dict[str, Any]]) -> None:
+    """Raise :class:`UserError` naming the probe of the metadata that the firmware cannot have."""
     gates = preset.blocks * preset.gates
     for entry in entries:
         probe, weights = f"probe '{entry['name']}'", np.array(entry["weights"])

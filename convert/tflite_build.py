@@ -13,6 +13,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
+from convert.firmware_operators import INT8_VERSIONS
 from convert.flatbuffer import operator_name, pack, parse, shape
 from convert.identify import (
     CONVOLUTIONS,
@@ -26,19 +27,6 @@ from dyncp.errors import UserError
 from dyncp.state import input_shapes, output_shapes
 from quantize.model import QuantizedLayer, QuantizedModel
 from quantize.wiring import LayerSpec
-
-_INT8_VERSIONS = {
-    "ADD": 2,
-    "AVERAGE_POOL_2D": 2,
-    "CONCATENATION": 2,
-    "CONV_2D": 3,
-    "DEPTHWISE_CONV_2D": 3,
-    "GATHER": 2,
-    "GREATER": 2,
-    "LOGISTIC": 2,
-    "SELECT_V2": 1,
-}
-"""First version of each operator with int8 (``tools/versioning/op_version.cc``)."""
 
 _TYPE_OF = {
     np.dtype(np.int8): schema.TensorType.INT8,
@@ -244,5 +232,5 @@ def _operator_code(kind: str) -> Any:
     code = schema.OperatorCodeT()
     code.builtinCode = getattr(schema.BuiltinOperator, kind)
     code.deprecatedBuiltinCode = min(code.builtinCode, 127)
-    code.version = _INT8_VERSIONS[kind]
+    code.version = INT8_VERSIONS[kind]
     return code

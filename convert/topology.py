@@ -45,9 +45,10 @@ class TracedGate:
 class Graph:
     """The one subgraph of a model, with who gives and who takes each tensor."""
 
-    def __init__(self, data: bytes, source: str) -> None:
-        """Raises :class:`UserError`, naming ``source``, if the file is not such a graph."""
-        self.model = parse(data, source)
+    def __init__(self, model: Any, source: str) -> None:
+        """``model``: a ``ModelT``; raises :class:`UserError`, naming ``source``, if it has not
+        one subgraph."""
+        self.model = model
         if len(self.model.subgraphs) != 1:
             raise UserError(f"{source} has {len(self.model.subgraphs)} subgraphs, not one")
         self._graph = self.model.subgraphs[0]
@@ -73,6 +74,14 @@ class Graph:
             for entry in self.model.metadata or []
             if self.model.buffers[entry.buffer].data is not None
         }
+
+    @cached_property
+    def _readers(self) -> dict[int, list[Operator]]:
+        readers: dict[int, list[Operator]] = {}
+        for operator in self.operators:
+            for tensor in dict.fromkeys(operator.inputs):
+                readers.setdefault(tensor, []).append(operator)
+        return readers
 
     def name(self, tensor: int) -> str:
         return text(self.tensors[tensor].name)
@@ -101,7 +110,7 @@ class Graph:
         return scale, zero_point
 
     def consumers(self, tensor: int) -> list[Operator]:
-        return [op for op in self.operators if tensor in op.inputs]
+        return self._readers.get(tensor, [])
 
     def layer(self, operator: Operator | None) -> str | None:
         """The layer that a convolution is, by the name of its weights; None for others."""
@@ -117,7 +126,7 @@ def read_graph(path: str | Path) -> Graph:
     if not path.is_file():
         raise UserError(f"no such model: {path}")
     try:
-        return Graph(path.read_bytes(), str(path))
+        return Graph(parse(path.read_bytes(), str(path)), str(path))
     except (IndexError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"{path} is damaged and cannot be read: {error}") from error
 

@@ -265,6 +265,8 @@ def _check(preset: Preset, source: str) -> None:
     require(1 <= network.channels <= 1024, "[network] channels must lie in 1..1024")
     require(1 <= network.hidden <= 1024, "[network] hidden must lie in 1..1024")
     require(network.stacks >= 1, "[network] stacks must be at least 1")
+    blocks = network.stacks * len(network.dilations)  # counted before anything has their size
+    require(blocks <= 256, f"[network] stacks x dilations make {blocks} blocks, more than 256")
     require(all(1 <= d <= 64 for d in network.dilations), "[network] dilations must lie in 1..64")
     if gate:
         require(gate.group in (1, 4, 8), f"[gate] group must be 1, 4 or 8, not {gate.group}")

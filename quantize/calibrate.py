@@ -22,6 +22,9 @@ from quantize.checks import (
     LOGIT_SCALE_MIN,
     MASK_SCALE,
     MASK_ZERO_POINT,
+    SIGMOID_TIE_MARGIN,
+    SMALLEST_RANGE,
+    SMALLEST_WEIGHT_SCALE,
     WEIGHT_LIMIT,
 )
 from quantize.methods import DEFAULT_METHOD, Method
@@ -30,24 +33,16 @@ from quantize.probes import task_of
 from quantize.ranges import Range, observe
 from quantize.wiring import LayerSpec, activation_names, layer_specs
 
-_SMALLEST_RANGE = 1e-3
-"""A range below this belongs to a tensor that calibration never woke."""
-
 _BIAS_STEPS = float(1 << 28)
 """A channel's weight scale is kept large enough for its bias to stay below this."""
-
-_SMALLEST_WEIGHT_SCALE = 1e-8
 
 _PROBE_WEIGHT_LIMIT, _PROBE_BIAS_STEPS = 32767, float(1 << 30)
 _SMALLEST_PROBE_SCALE = 1e-12
 
-_TIE_MARGIN = 1e-3
-"""How far every entry of the sigmoid table stays from a rounding tie, in output steps."""
-
 
 def activation(seen: Range, smallest_scale: float = 0.0) -> Activation:
     """The int8 grid of a range: zero is on it, the extremes are (nearly) its ends."""
-    span = max(seen.high - seen.low, _SMALLEST_RANGE)
+    span = max(seen.high - seen.low, SMALLEST_RANGE)
     scale = float(np.float32(max(span / (INT8_MAX - INT8_MIN), smallest_scale)))
     zero_point = round(INT8_MIN - seen.low / scale)
     return Activation(scale, int(np.clip(zero_point, INT8_MIN, INT8_MAX)))
@@ -69,7 +64,7 @@ def sigmoid_activation(found: Activation) -> Activation:
     """
     while True:
         values = sigmoid_values(found.scale, found.zero_point)
-        if np.abs(values - np.floor(values) - 0.5).min() >= _TIE_MARGIN:
+        if np.abs(values - np.floor(values) - 0.5).min() >= SIGMOID_TIE_MARGIN:
             return found
         found = Activation(float(np.float32(found.scale * 1.0005)), found.zero_point)
 
@@ -153,7 +148,7 @@ def _quantise_layer(
     scale = np.maximum(
         np.abs(weight).max(axis=1) / WEIGHT_LIMIT, np.abs(bias) / (input_scale * _BIAS_STEPS)
     )
-    scale = np.maximum(scale, _SMALLEST_WEIGHT_SCALE).astype(np.float32)
+    scale = np.maximum(scale, SMALLEST_WEIGHT_SCALE).astype(np.float32)
     steps = scale.astype(np.float64)
     integers = np.clip(np.rint(weight / steps[:, None]), -WEIGHT_LIMIT, WEIGHT_LIMIT)
     return QuantizedLayer(

@@ -28,6 +28,18 @@ LOGIT_SCALE_LIMIT = 1.0
 MASK_SCALE, MASK_ZERO_POINT = 1.0 / 256.0, -128
 """What LOGISTIC's output must have (``SigmoidPrepare``, ``kernels/activations.cc``)."""
 
+SMALLEST_RANGE = 1e-3
+"""A range below this belongs to a tensor that calibration never woke."""
+
+SMALLEST_WEIGHT_SCALE = 1e-8
+"""A weight scale at this belongs to a channel without weights or bias."""
+
+SIGMOID_TIE_MARGIN = 1e-3
+"""How far every entry of the sigmoid table stays from a rounding tie, in output steps."""
+
+ACCUMULATOR_LIMIT, LARGEST_LEFT_SHIFT = 1 << 30, 15
+"""What an int32 sum, shifted left, stays below; the other half is the kernels' headroom."""
+
 _INT32_LIMIT = 1 << 31
 
 
@@ -96,16 +108,28 @@ def _check_layer(layer: QuantizedLayer, source: Activation) -> None:
 def check_accumulators(model: QuantizedModel, layer: QuantizedLayer) -> None:
     """Raise if some input could overflow the layer's int32 accumulator or its left shift."""
     zero_point = model.activations[layer.spec.input].zero_point
-    largest_input = max(INT8_MAX - zero_point, zero_point - INT8_MIN)
-    weights = np.abs(layer.weight.astype(np.int64)).sum(axis=1)
-    bound = weights * largest_input + np.abs(layer.bias.astype(np.int64))
     _, shift = model.multipliers(layer.spec.name)
-    overflowing = np.flatnonzero(bound.astype(np.float64) * 2.0 ** np.maximum(shift, 0) >= 2**31)
+    overflowing = overflowing_channels(layer.weight, layer.bias, zero_point, shift)
     if overflowing.size:
         raise UserError(
-            f"{layer.spec.name} channel {overflowing[0]} can overflow its 32-bit accumulator "
-            f"(bound {bound[overflowing[0]]}); its output scale is too small for its weights"
+            f"{layer.spec.name} channel {overflowing[0]} can overflow its 32-bit accumulator; "
+            "its output scale is too small for its weights"
         )
+
+
+def overflowing_channels(
+    weights: NDArray[np.int8], bias: NDArray[np.int32], zero_point: int, shift: NDArray[np.int64]
+) -> NDArray[np.intp]:
+    """Output channels whose int32 sum, or its left shift, some int8 input could overflow.
+
+    ``weights``: ``[outputs, inputs]``; ``zero_point``: the input's; ``shift``: ``[outputs]``,
+    of :func:`quantize.arithmetic.layer_multipliers`.
+    """
+    largest_input = max(INT8_MAX - zero_point, zero_point - INT8_MIN)
+    bound = np.abs(weights.astype(np.int64)).sum(axis=1) * largest_input
+    bound += np.abs(bias.astype(np.int64))
+    bound <<= np.clip(shift, 0, LARGEST_LEFT_SHIFT)
+    return np.flatnonzero((bound >= ACCUMULATOR_LIMIT) | (shift > LARGEST_LEFT_SHIFT))
 
 
 def _check_probe(probe: QuantizedProbe, preset: Preset) -> None:

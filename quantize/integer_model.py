@@ -20,6 +20,7 @@ from quantize.arithmetic import (
     requantise,
 )
 from quantize.model import QuantizedModel, QuantizedProbe
+from quantize.probes import probe_scores
 from quantize.wiring import block_input
 
 Int8 = NDArray[np.int8]
@@ -198,4 +199,4 @@ def open_gates(model: QuantizedModel, outputs: dict[str, Int8]) -> list[NDArray[
 
 def probe_score(probe: QuantizedProbe, gates: list[NDArray[np.bool_]]) -> int:
     """The int32 score of a probe on one frame's open gates (:func:`open_gates`)."""
-    return probe.bias + int(probe.weights.astype(np.int64)[np.concatenate(gates)].sum())
+    return int(probe_scores([(probe.weights, probe.bias)], gates)[0])

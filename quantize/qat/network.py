@@ -140,7 +140,7 @@ class FakeQuantNet(nn.Module):
             squeezed = F.relu(self._convolve(pooled, block.gate.squeeze, source))
             squeezed = self._on_grid(squeezed, f"{inner}squeezed")
             name = f"gate{index}_logits"
-            half = self._given[name].scale / 2
+            half = self._given[name].scale / (2 * _WIDE if name in self._wide else 2)
             scores = self._convolve(squeezed, block.gate.score, f"{inner}squeezed", half)
             logits = self._on_grid(scores, name)
             openings = heaviside(logits, block.surrogate).repeat_interleave(block.group, dim=1)

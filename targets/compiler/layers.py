@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from convert.topology import Graph, Operator
 from dyncp.errors import UserError
-from quantize.arithmetic import INT8_MAX, INT8_MIN, Addition, layer_multipliers
+from quantize.arithmetic import INT8_MIN, Addition, layer_multipliers
+from quantize.checks import overflowing_channels
 from targets.compiler.plan import ConvolutionPlan, ResidualPlan, ResidualSide
 
 _ACTIVATION = schema.ActivationFunctionType
-_ACCUMULATOR_LIMIT = 1 << 30
-_LARGEST_LEFT_SHIFT = 15
 
 
 def describe(graph: Graph, operator: Operator) -> str:
@@ -116,13 +115,8 @@ def _weights(graph: Graph, operator: Operator, name: str) -> tuple[NDArray[np.in
 
 def _check_accumulator(layer: ConvolutionPlan) -> None:
     """Raise if some input could overflow the int32 sum, or its left shift."""
-    zero = layer.input_zero_point
-    largest = max(INT8_MAX - zero, zero - INT8_MIN)
-    bound = np.abs(layer.weights.astype(np.int64)).sum(axis=1) * largest
-    bound += np.abs(layer.bias.astype(np.int64))
-    bound <<= np.clip(layer.shift, 0, _LARGEST_LEFT_SHIFT)
-    overflowing = np.flatnonzero(
-        (bound >= _ACCUMULATOR_LIMIT) | (layer.shift > _LARGEST_LEFT_SHIFT)
+    overflowing = overflowing_channels(
+        layer.weights, layer.bias, layer.input_zero_point, layer.shift
     )
     if overflowing.size:
         raise UserError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ai_edge_litert import schema_py_generated as schema
 
+from convert.firmware_operators import FIRMWARE_OPERATORS
 from convert.topology import Graph, Operator
 from dyncp.errors import UserError
 from dyncp.preset import DEPTHWISE_KERNEL, Preset
@@ -22,17 +23,6 @@ from targets.compiler.layers import (
 )
 from targets.compiler.plan import BlockPlan, ConvolutionPlan, GatePlan, NetworkPlan
 
-_SUPPORTED = {
-    "ADD",
-    "AVERAGE_POOL_2D",
-    "CONCATENATION",
-    "CONV_2D",
-    "DEPTHWISE_CONV_2D",
-    "GATHER",
-    "GREATER",
-    "LOGISTIC",
-    "SELECT_V2",
-}
 _TIME_AXIS = 1
 
 
@@ -43,7 +33,7 @@ def match_network(graph: Graph, preset: Preset) -> NetworkPlan:
     gates test and close and how its states return is taken from there.
     """
     for operator in graph.operators:
-        if operator.kind not in _SUPPORTED:
+        if operator.kind not in FIRMWARE_OPERATORS:
             raise UserError(f"{describe(graph, operator)} cannot be compiled: unsupported operator")
     return _Matcher(graph, preset).network()
 

@@ -1,0 +1,1 @@
+"""The audit: what can be wrong with a .tflite, judged without trusting a byte of it."""
