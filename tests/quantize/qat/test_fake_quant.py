@@ -235,3 +235,18 @@ def test_all_wide_comes_nearer_to_the_float_network() -> None:
         for wide in ((), grids)
     ]
     assert errors[1] < 0.8 * errors[0]
+
+
+def test_a_wide_logit_carries_half_of_its_own_step() -> None:
+    """Half a narrow step would open gates that are 127 of its steps below the threshold."""
+    preset = tiny_preset()
+    network, grids = mixed_network(preset), tiny_model(preset).activations
+    scale = grids["gate0_logits"].scale
+    for sign in (1, -1):
+        with torch.no_grad():
+            network.blocks[0].gate.score.weight.zero_()
+            network.blocks[0].gate.score.bias.fill_(sign * 0.1 * scale)
+        net = FakeQuantNet(network, grids, ("gate0_logits",))
+        _, (logits, _) = fake_outputs(net, audio_features(preset, 5, seed=8))
+        assert ((logits > 0) == (sign > 0)).all()
+        assert abs(logits - sign * 0.1 * scale).max() < scale / 128
