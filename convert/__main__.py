@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from convert.parity_arguments import add_parity_arguments
-from dyncp.errors import run_command
+from dyncp.errors import UserError, run_command
 
 
 def _onnx(args: argparse.Namespace) -> None:
