@@ -23,7 +23,7 @@ from quantize.wiring import block_input
 
 _SHARE = 0.5
 """How far channels are brought together, 1: to equal peaks. What activations gain, the weights
-that read them lose, since a row of them has one scale; see docs/quantisation.md for both."""
+that read them lose, since a row of them has one scale."""
 
 _LARGEST = 10.0
 _GRAIN = 8
