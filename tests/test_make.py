@@ -96,7 +96,7 @@ TOOLS = """#!/bin/sh
 # Stands for Python: makes what each command would make, and notes the ladder's arguments.
 out=; last=
 for word; do
-  case "$last" in --out|--noisy|--clean) mkdir -p "$(dirname "$word")"; out="$word"
+  case "$last" in --out|--noisy|--clean|--deployed) mkdir -p "$(dirname "$word")"; out="$word"
     case "$2 $3" in "targets "*) mkdir -p "$word" ;; *) : > "$word" ;; esac ;; esac
   last="$word"
 done

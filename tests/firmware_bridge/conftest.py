@@ -60,8 +60,13 @@ class Built:
         return load_preset("paper")
 
     @property
-    def checkpoint(self) -> Path:
+    def trained(self) -> Path:
         return self.folder / "model.pt"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The float network of the integers."""
+        return self.folder / "deployed.pt"
 
     @property
     def quantized(self) -> Path:
@@ -117,8 +122,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     steps: tuple[tuple[object, ...], ...] = (
         ("dyncp", "example", "--noisy", built.noisy, "--clean", built.clean),
         ("dyncp", "stream", "--out", built.stream, "--seconds", 17),
-        ("dyncp", "checkpoint", "--preset", "paper", "--out", built.checkpoint),
-        ("quantize", "--checkpoint", built.checkpoint, "--out", built.quantized),
+        ("dyncp", "checkpoint", "--preset", "paper", "--out", built.trained),
+        ("quantize", "ptq", "--checkpoint", built.trained, "--deployed", built.checkpoint,
+         "--out", built.quantized),
         ("convert", "onnx", "--checkpoint", built.checkpoint, "--out", built.onnx),
         ("convert", "tflite", "--onnx", built.onnx, "--quantized", built.quantized,
          "--out", built.model),
