@@ -1,20 +1,26 @@
 # Sluice. `make help` lists what there is to do.
 #
 # Everything is tied together by the files it makes:
-#   build/PRESET/model.pt -> quantized.npz, model.onnx -> model.tflite -> parity.json
-#                                            `-> BOARD/firmware.elf -> measurement.json
+#   build/PRESET/model.pt -> quantized.npz, model.onnx -> model.tflite -> BOARD/firmware.elf
+#                                            BOARD/firmware.elf -> measurement.json, parity.json
 
 PRESET ?= paper
 BOARD  ?= mps2-an386
+BOARDS ?= $(BOARD)
 PORT   ?=
+FRAMES ?= 1000
 DATA   ?=
 STEPS  ?= 500
+QAT    ?=
 PYTHON ?= python3.11
+
+# Quantisation-aware training has a folder of its own beside that of plain rounding.
+TRAINED := $(if $(QAT),-qat)
 
 VENV  := .venv
 PY    := $(VENV)/bin/python
 SETUP := $(VENV)/.set-up
-MODEL := build/$(PRESET)
+MODEL := build/$(PRESET)$(TRAINED)
 OUT   := $(MODEL)/$(BOARD)
 # A run on a corpus is kept apart from one on the synthetic data.
 ON := $(if $(DATA),-$(basename $(notdir $(patsubst %/,%,$(DATA)))))
@@ -22,8 +28,9 @@ ON := $(if $(DATA),-$(basename $(notdir $(patsubst %/,%,$(DATA)))))
 # A preset is known by its name or given as a .toml file.
 PRESET_FILE := $(or $(filter %.toml,$(PRESET)),dyncp/presets/$(PRESET).toml)
 ifneq ($(filter %.toml,$(PRESET)),)
-MODEL := build/$(basename $(notdir $(PRESET)))
+MODEL := build/$(basename $(notdir $(PRESET)))$(TRAINED)
 endif
+NAME := $(basename $(notdir $(PRESET)))
 
 # What cannot be right is said at once, unless nothing is to be built.
 ifneq ($(filter-out help clean set-up lint bench test test-slow,$(or $(MAKECMDGOALS),report)),)
@@ -37,7 +44,7 @@ endif
 
 # What each room is made of; a room is rebuilt when it or an earlier one changes.
 DYNCP    := $(wildcard dyncp/*.py)
-QUANTIZE := $(wildcard quantize/*.py)
+QUANTIZE := $(wildcard quantize/*.py quantize/qat/*.py)
 CONVERT  := $(wildcard convert/*.py)
 FIRMWARE := $(wildcard targets/*.py targets/compiler/*.py) \
             $(shell find targets/firmware -name '*.[chS]' -o -name '*.inc' -o -name '*.ld*')
@@ -50,13 +57,21 @@ RESULTS      := $(if $(DATA),build/results$(ON),docs)
 
 NOISY := build/audio/noisy.wav
 CLEAN := build/audio/clean.wav
+# 170 s in all noises: more than the 10,000 frames that the ladder is climbed with at night.
+LONG  := build/audio/stream.wav
+
+# The boards on the ladder; the one that PORT is of comes first.
+EMULATED := $(patsubst targets/boards/%.toml,%,$(shell grep -l '^\[emulator\]' targets/boards/*.toml))
+WANTED   := $(if $(filter all,$(BOARDS)),$(BOARD) $(EMULATED),$(BOARDS))
+CLIMBED  := $(filter $(BOARD),$(firstword $(filter $(BOARD),$(WANTED)))) $(sort $(filter-out $(BOARD),$(WANTED)))
+LADDER   := $(MODEL)/host/libsluice.so $(CLIMBED:%=$(MODEL)/%/firmware.elf)
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := report
-.PHONY: report set-up measure parity enhance bench train ablate evaluate test test-slow lint clean help
+.PHONY: report set-up measure parity parity-nightly enhance bench train qat ablate evaluate exactness test test-slow lint clean help
 
 ## report: (default) set up, build the preset, stream audio through the board, show the result
-report: $(OUT)/measurement.json $(OUT)/parity.json
+report: $(OUT)/measurement.json $(OUT)/parity.passed
 	@$(PY) -m firmware_bridge report $(OUT)/measurement.json --parity $(OUT)/parity.json
 
 ## set-up: the virtual environment from the lock, and the system packages
@@ -76,40 +91,54 @@ $(SETUP): requirements.lock pyproject.toml .ci/system-packages
 $(NOISY) $(CLEAN) &: dyncp/__main__.py $(wildcard dyncp/data/*.py) | $(SETUP)
 	$(PY) -m dyncp example --noisy $(NOISY) --clean $(CLEAN)
 
+$(LONG): dyncp/__main__.py $(wildcard dyncp/data/*.py) | $(SETUP)
+	$(PY) -m dyncp stream --out $@
+
 dyncp/checkpoints/%.pt:
 	@echo "error: preset '$*' has no checkpoint yet; run: make train PRESET=$(PRESET)" >&2; exit 2
 
-$(MODEL)/model.pt: dyncp/checkpoints/$(notdir $(MODEL)).pt $(PRESET_FILE) $(DYNCP) | $(SETUP)
-	$(PY) -m dyncp checkpoint --preset $(PRESET) --out $@
+# With QAT=1: the checkpoint that ships with its grids; where there is none, it is trained.
+AWARE := $(if $(QAT),$(wildcard quantize/checkpoints/$(NAME).pt))
+FLOAT := $(or $(AWARE),dyncp/checkpoints/$(NAME).pt)
+HOW   := $(if $(QAT),$(if $(AWARE),ptq,qat --folder $(MODEL)/training),ptq)
 
-$(MODEL)/quantized.npz: $(MODEL)/model.pt $(QUANTIZE) | $(SETUP)
-	$(PY) -m quantize --checkpoint $< --out $@
+$(MODEL)/model.pt: $(FLOAT) $(PRESET_FILE) $(DYNCP) | $(SETUP)
+	$(PY) -m dyncp checkpoint --preset $(PRESET) --source $(FLOAT) --out $@
 
-$(MODEL)/model.onnx: $(MODEL)/model.pt convert/onnx_export.py | $(SETUP)
+$(MODEL)/quantized.npz $(MODEL)/deployed.pt &: $(MODEL)/model.pt $(QUANTIZE) | $(SETUP)
+	$(PY) -m quantize $(HOW) --checkpoint $< --deployed $(MODEL)/deployed.pt --out $(MODEL)/quantized.npz
+
+$(MODEL)/model.onnx: $(MODEL)/deployed.pt convert/onnx_export.py | $(SETUP)
 	$(PY) -m convert onnx --checkpoint $< --out $@
 
 $(MODEL)/model.tflite: $(MODEL)/model.onnx $(MODEL)/quantized.npz $(CONVERT) | $(SETUP)
 	$(PY) -m convert tflite --onnx $< --quantized $(MODEL)/quantized.npz --out $@
 
-$(OUT)/firmware.elf: $(MODEL)/model.tflite targets/boards/$(BOARD).toml $(FIRMWARE) | $(SETUP)
-	$(PY) -m targets firmware --model $< --board $(BOARD) --out $(OUT)
+$(MODEL)/%/firmware.elf: $(MODEL)/model.tflite targets/boards/%.toml $(FIRMWARE) | $(SETUP)
+	$(PY) -m targets firmware --model $< --board $* --out $(@D)
 
 # Where the board is: an emulator that is started, or a port.
 AT := --board $(BOARD) $(if $(PORT),--port $(PORT))
 
 $(OUT)/measurement.json: $(OUT)/firmware.elf $(NOISY) $(BRIDGE) | $(SETUP)
 	$(PY) -m firmware_bridge measure $(AT) --firmware $< --model $(MODEL)/model.tflite \
-	  --checkpoint $(MODEL)/model.pt --wav $(NOISY) --clean $(CLEAN) \
+	  --checkpoint $(MODEL)/deployed.pt --wav $(NOISY) --clean $(CLEAN) \
 	  --enhanced $(OUT)/enhanced.wav --out $@
 
 $(MODEL)/host/libsluice.so: $(MODEL)/model.tflite $(FIRMWARE) | $(SETUP)
-	$(PY) -m targets host --model $< --out $(@D)
+	$(PY) -m targets host --model $< --out $(@D) --sanitised
 
-$(OUT)/parity.json: $(OUT)/firmware.elf $(MODEL)/host/libsluice.so $(NOISY) $(BRIDGE) | $(SETUP)
-	$(PY) -m firmware_bridge parity $(AT) --firmware $< --model $(MODEL)/model.tflite \
-	  --quantized $(MODEL)/quantized.npz --checkpoint $(MODEL)/model.pt \
+# The report of a failed run must stay, and must not pass for up to date: make looks at a
+# stamp that only a run without a difference leaves.
+$(OUT)/parity.passed: $(LADDER) $(LONG) $(BRIDGE) | $(SETUP)
+	@rm -f $@
+	$(PY) -m firmware_bridge parity --frames $(FRAMES) --wav $(LONG) \
+	  $(foreach board,$(CLIMBED),--board $(board) --firmware $(MODEL)/$(board)/firmware.elf) \
+	  $(if $(filter $(BOARD),$(CLIMBED)),$(if $(PORT),--port $(PORT))) --model $(MODEL)/model.tflite \
+	  --quantized $(MODEL)/quantized.npz --checkpoint $(MODEL)/deployed.pt \
 	  --onnx $(MODEL)/model.onnx --library $(MODEL)/host/libsluice.so \
-	  --wav $(NOISY) --frames 500 --out $@
+	  --sanitised $(MODEL)/host/serve-frames-sanitised --out $(OUT)/parity.json
+	@touch $@
 
 ## measure: stream audio through BOARD (PORT=/dev/ttyACM0 for a real one), measure again
 measure: $(OUT)/firmware.elf $(NOISY)
@@ -117,16 +146,20 @@ measure: $(OUT)/firmware.elf $(NOISY)
 	@$(MAKE) --no-print-directory $(OUT)/measurement.json
 	@$(PY) -m firmware_bridge report $(OUT)/measurement.json
 
-## parity: climb the ladder, from the integer model to the board, byte for byte
-parity: $(OUT)/firmware.elf $(MODEL)/host/libsluice.so $(NOISY)
-	@rm -f $(OUT)/parity.json
-	@$(MAKE) --no-print-directory $(OUT)/parity.json
+## parity: climb the ladder, byte for byte [FRAMES=1000] [BOARDS=all]; docs/parity.md
+parity: $(LADDER) $(LONG)
+	@rm -f $(OUT)/parity.passed
+	@$(MAKE) --no-print-directory $(OUT)/parity.passed
+
+## parity-nightly: the same with 10,000 frames and every emulated board
+parity-nightly:
+	@$(MAKE) --no-print-directory parity FRAMES=10000 BOARDS=all
 
 ## enhance: WAV=noisy.wav [CLEAN=reference.wav] through the board
 enhance: $(OUT)/firmware.elf
 	@test -n "$(WAV)" || { echo "error: say which file: make WAV=noisy.wav enhance" >&2; exit 2; }
 	@$(PY) -m firmware_bridge measure $(AT) --firmware $< --model $(MODEL)/model.tflite \
-	  --checkpoint $(MODEL)/model.pt --wav "$(WAV)" $(if $(filter command line,$(origin CLEAN)),--clean "$(CLEAN)") \
+	  --checkpoint $(MODEL)/deployed.pt --wav "$(WAV)" $(if $(filter command line,$(origin CLEAN)),--clean "$(CLEAN)") \
 	  --enhanced "$(OUT)/$(basename $(notdir $(WAV)))-enhanced.wav" \
 	  --out "$(OUT)/$(basename $(notdir $(WAV)))-measurement.json"
 	@$(PY) -m firmware_bridge report "$(OUT)/$(basename $(notdir $(WAV)))-measurement.json"
@@ -138,7 +171,13 @@ bench: $(SETUP)
 ## train: train PRESET [DATA=corpus]; goes on where it was stopped; writes dyncp/checkpoints/PRESET.pt
 train: $(SETUP)
 	$(PY) -m dyncp train --preset $(PRESET) $(if $(DATA),--data "$(DATA)") \
-	  --folder "$(MODEL)/training$(ON)" --out dyncp/checkpoints/$(notdir $(MODEL)).pt
+	  --folder "$(MODEL)/training$(ON)" --out dyncp/checkpoints/$(NAME).pt
+
+## qat: train PRESET on through int8's rounding; writes quantize/checkpoints/PRESET.pt, for QAT=1
+qat: build/$(NAME)/model.pt
+	$(PY) -m quantize qat --checkpoint $< --folder build/$(NAME)-qat/training \
+	  --deployed build/$(NAME)-qat/trained.pt --out build/$(NAME)-qat/trained.npz \
+	  --ship quantize/checkpoints/$(NAME).pt
 
 ## ablate: train variants of PRESET: SETTINGS="gate.surrogate=sigmoid,triangle" [STEPS=500]
 ablate: $(SETUP)
@@ -168,6 +207,26 @@ evaluate: $(SETUP)
 	@$(PY) -m quantize.evaluation page --presets $(CHECKPOINTED) --suffix "$(ON)" \
 	  --page "$(RESULTS)/results.md" --pictures "$(RESULTS)/pictures"
 
+$(MODEL)/exactness.json: $(MODEL)/quantized.npz $(MODEL)/deployed.pt build/$(NAME)/quality.json
+	$(PY) -m quantize.evaluation exactness --checkpoint build/$(NAME)/model.pt \
+	  --deployed $(MODEL)/deployed.pt --model $(MODEL)/quantized.npz \
+	  --quality build/$(NAME)/quality.json --out $@
+
+$(MODEL)/ways.json: $(MODEL)/model.pt $(QUANTIZE) | $(SETUP)
+	$(PY) -m quantize.evaluation ways --checkpoint $< --out $@
+
+.PHONY: exact
+exact: $(MODEL)/exactness.json $(MODEL)/integer.json $(if $(QAT),,$(MODEL)/ways.json)
+
+# Those whose gates int8 must keep.
+GATED := $(sort $(basename $(notdir $(shell grep -ls '^\[gate\]' $(CHECKPOINTED:%=dyncp/presets/%.toml)))))
+
+## exactness: what int8 costs each preset, rounded and trained through it; writes docs/exactness.md
+exactness: $(SETUP)
+	@for preset in $(GATED); do for qat in "" 1; do \
+	  $(MAKE) --no-print-directory PRESET=$$preset QAT=$$qat exact || exit $$?; done; done
+	@$(PY) -m quantize.evaluation exactness-page --presets $(GATED) --page docs/exactness.md
+
 ## test: set up, then lint, types and the fast tests
 test: $(SETUP) lint
 	$(PY) -m pytest -q -n 2 --dist loadgroup -m "not slow"
@@ -191,5 +250,5 @@ clean:
 
 ## help: this list
 help:
-	@sed -n 's/^## //p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
-	@echo "  settings:  PRESET=$(PRESET) BOARD=$(BOARD) PORT=$(PORT) DATA=$(DATA)"
+	@sed -n 's/^## //p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+	@echo "  settings:  PRESET=$(PRESET) BOARD=$(BOARD) BOARDS=$(BOARDS) PORT=$(PORT) DATA=$(DATA) QAT=$(QAT)"

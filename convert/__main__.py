@@ -5,17 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from convert.parity_arguments import add_parity_arguments
 from dyncp.errors import UserError, run_command
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from dyncp.preset import Preset
-
-_EXIT_MISMATCH = 1
 
 
 def _onnx(args: argparse.Namespace) -> None:
@@ -72,64 +64,20 @@ def _audit(args: argparse.Namespace) -> int:
 
 
 def _parity(args: argparse.Namespace) -> int:
-    from convert.contract import read_metadata
-    from convert.ladder import Rung, climb
-    from convert.rungs import RUNTIMES, IntegerRung, OnnxRung, TfliteRung, TorchRung
-    from dyncp.checkpoint import load_checkpoint
-    from quantize.arithmetic import quantise
-    from quantize.model import load_model
-
-    if args.frames < 1:
-        raise UserError(f"--frames must be at least 1, not {args.frames}")
-    model = load_model(args.quantized)
-    if read_metadata(args.tflite)["model_hash"] != model.model_hash:
-        raise UserError(f"{args.tflite} was made from another quantised model; convert it anew")
-    grid = model.activations["features"]
-    features = _features(args, model.preset)[:, : args.frames]
-    frames = quantise(features.T, grid.scale, grid.zero_point)
-    rungs: list[Rung] = [IntegerRung(model)]
-    rungs += [TfliteRung(args.tflite, runtime) for runtime in RUNTIMES]
-    rungs.append(TfliteRung(args.tflite, "ai-edge-litert", "optimised"))
-    if args.onnx:
-        rungs.append(OnnxRung(args.onnx, model))
-    floating = None
-    if args.checkpoint:
-        floating = TorchRung(load_checkpoint(args.checkpoint, expect=model.preset).network, model)
-    report = climb(rungs, frames, floating)
-    about = {
-        "preset": model.preset.name,
-        "model_hash": model.model_hash,
-        "input": (args.wav or args.features).name,
-        "frames": len(frames),
-    }
-    report.write(args.out, about)
-    for line in report.lines():
-        print(line)
-    return 0 if report.passed else _EXIT_MISMATCH
-
-
-def _features(args: argparse.Namespace, preset: Preset) -> NDArray[np.float32]:
-    """Float features ``[bins, frames]`` from a WAV or a .npy file."""
-    import numpy as np
-
+    from convert.parity_command import feature_file, open_ladder, with_audio
+    from convert.rung_list import desktop_rungs
     from dyncp.audio import features, load_wav
 
+    ladder = open_ladder(args, args.quantized, args.tflite)
+    preset = ladder.model.preset
     if args.wav:
-        return features(preset.audio, load_wav(args.wav, preset.audio.sample_rate))
-    try:
-        values = np.load(args.features, allow_pickle=False)
-    except Exception as error:  # numpy and zip each raise their own on foreign bytes
-        raise UserError(f"cannot read features from {args.features}: {error}") from error
-    bins = preset.audio.bins
-    if not isinstance(values, np.ndarray) or values.ndim != 2 or values.shape[0] != bins:
-        raise UserError(f"{args.features} must hold float features [{bins}, frames]")
-    if not np.issubdtype(values.dtype, np.floating):
-        raise UserError(f"{args.features} must hold floating-point numbers, not {values.dtype}")
-    with np.errstate(over="ignore"):
-        values = values.astype(np.float32)
-    if not np.isfinite(values).all():
-        raise UserError(f"{args.features} holds values that are no finite float32 numbers")
-    return values
+        values = features(preset.audio, load_wav(args.wav, preset.audio.sample_rate))
+    else:
+        values = feature_file(args.features, preset)
+    source = args.wav or args.features
+    ladder = with_audio(ladder, source.name, values)
+    planned = desktop_rungs(ladder.model, args.tflite, args.onnx)
+    return ladder.finish(ladder.climb(planned, args.checkpoint), source)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -163,7 +111,9 @@ def _parser() -> argparse.ArgumentParser:
     audit.set_defaults(run=_audit)
 
     parity = commands.add_parser(
-        "parity", help="hold a .tflite against the integer model; exit code 1 if a value differs"
+        "parity",
+        help="hold a .tflite against the integer model; exit code 1 if a value differs, "
+        "2 if a rung cannot run",
     )
     parity.add_argument("--quantized", type=Path, required=True)
     parity.add_argument("--tflite", type=Path, required=True)
@@ -172,8 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     source = parity.add_mutually_exclusive_group(required=True)
     source.add_argument("--wav", type=Path, help="audio to run")
     source.add_argument("--features", type=Path, help="float features [bins, frames] (.npy) to run")
-    parity.add_argument("--frames", type=int, default=500, help="at most this many (default 500)")
-    parity.add_argument("--out", type=Path, required=True, help="report to write (.json)")
+    add_parity_arguments(parity)
     parity.set_defaults(run=_parity)
     return parser
 

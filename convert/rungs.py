@@ -15,14 +15,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.comparison import Outputs
 from convert.contract import read_metadata
-from convert.ladder import Outputs
+from convert.dataflow import PROBES
+from convert.ladder import Kind
 from convert.metadata import SIGNATURE
 from dyncp.errors import UserError
 from dyncp.state import StateRings, input_shapes, output_shapes
 from quantize.arithmetic import dequantise
 from quantize.integer_model import IntegerModel
 from quantize.model import QuantizedModel
+from quantize.probes import probe_scores
 
 if TYPE_CHECKING:
     from dyncp.network import GatedConvFSENet
@@ -36,6 +39,10 @@ RUNTIMES = {
     "tensorflow": "tensorflow.lite.python.interpreter",
 }
 """The packages that bring a TFLite interpreter, and where each has it."""
+
+
+class RungUnavailable(UserError):
+    """What a rung runs on is not installed."""
 
 
 @contextmanager
@@ -62,10 +69,11 @@ class IntegerRung:
     """The specification; its gates' channels come from the preset."""
 
     name = "integer model"
-    exact = True
+    kind: Kind = "exact"
 
     def __init__(self, model: QuantizedModel) -> None:
         self._runner = IntegerModel(model)
+        self._probes = [(probe.weights, probe.bias) for probe in model.probes]
         self._zero_points = [
             model.activations[name].zero_point
             for name in output_shapes(model.preset)
@@ -78,9 +86,14 @@ class IntegerRung:
 
     def step(self, features: Int8) -> Outputs:
         outputs: Outputs = dict(self._runner.step(features))
-        for block, zero_point in enumerate(self._zero_points):
-            is_open = outputs[f"gate{block}_logits"] > zero_point
+        gates = [
+            outputs[f"gate{block}_logits"] > zero_point
+            for block, zero_point in enumerate(self._zero_points)
+        ]
+        for block, is_open in enumerate(gates):
             outputs[f"gate{block}_open"] = np.repeat(is_open, self._group).astype(np.uint8)
+        if self._probes:
+            outputs[PROBES] = probe_scores(self._probes, gates)
         return outputs
 
     def close(self) -> None:
@@ -90,23 +103,26 @@ class IntegerRung:
 class TfliteRung:
     """A .tflite on one runtime's reference or optimised kernels.
 
-    It takes everything from the file: tensors by the signature, states and
-    gates by the ``sluice`` metadata, a cold start by the zero points. The
-    optimised kernels (XNNPACK) round differently, so they are not exact.
+    It takes everything from the file: tensors by the signature, states, gates and
+    probes by the ``sluice`` metadata, a cold start by the zero points. The
+    optimised kernels (XNNPACK) round differently, so they are not exact. Raises
+    :class:`RungUnavailable` if the runtime is not installed.
     """
 
     def __init__(
         self, path: str | Path, runtime: str = "ai-edge-litert", kernels: Kernels = "reference"
     ) -> None:
-        self.name = f"{runtime}, {kernels} kernels"
-        self.exact = kernels == "reference"
+        self.name = tflite_name(runtime, kernels)
+        self.kind: Kind = "exact" if kernels == "reference" else "optimised"
         metadata = read_metadata(path)
         self._gates, self._states = metadata["gates"], metadata["states"]
+        self._probes = metadata["probes"]
+        module = _runtime(runtime)
         try:
             with _silence():
-                module = importlib.import_module(RUNTIMES[runtime])
                 resolvers = module.OpResolverType
-                resolver = resolvers.BUILTIN_REF if self.exact else resolvers.AUTO
+                reference = kernels == "reference"
+                resolver = resolvers.BUILTIN_REF if reference else resolvers.AUTO
                 interpreter = module.Interpreter(
                     model_path=str(path), experimental_op_resolver_type=resolver
                 )
@@ -123,6 +139,10 @@ class TfliteRung:
         """Raise unless a frame runs with the states and gates of the metadata."""
         try:
             self._check_names(path)
+            self._probe_rows = [
+                (np.asarray(probe["weights"], np.int64), int(probe["bias"]))
+                for probe in self._probes
+            ]
             self.reset()
             self.step(np.zeros(self._inputs["features"]["shape"][3], np.int8))
         except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
@@ -162,14 +182,33 @@ class TfliteRung:
         for state in self._states:
             self._history[state["input"]].append(tensors[state["output"]])
         outputs: Outputs = {name: values.reshape(-1) for name, values in tensors.items()}
-        for index, gate in enumerate(self._gates):
-            zero_point = self._outputs[gate["logits"]]["quantization"][1]
-            is_open = np.repeat(outputs[gate["logits"]] > zero_point, gate["group"])
-            outputs[f"gate{index}_open"] = is_open.astype(np.uint8)
+        gates = [
+            outputs[gate["logits"]] > self._outputs[gate["logits"]]["quantization"][1]
+            for gate in self._gates
+        ]
+        for index, (gate, is_open) in enumerate(zip(self._gates, gates, strict=True)):
+            outputs[f"gate{index}_open"] = np.repeat(is_open, gate["group"]).astype(np.uint8)
+        if self._probe_rows:
+            outputs[PROBES] = probe_scores(self._probe_rows, gates)
         return outputs
 
     def close(self) -> None:
         """The interpreter goes with this object."""
+
+
+def tflite_name(runtime: str, kernels: Kernels) -> str:
+    """The name of a :class:`TfliteRung`."""
+    return f"{runtime}, {kernels} kernels"
+
+
+def _runtime(name: str) -> Any:
+    try:
+        with _silence():
+            return importlib.import_module(RUNTIMES[name])
+    except ImportError as error:
+        raise RungUnavailable(
+            f"{name} is not installed ({_one_line(error)}); run: make set-up"
+        ) from error
 
 
 class _FloatRung:
@@ -179,7 +218,7 @@ class _FloatRung:
     for, so that what is left is the rounding inside the network.
     """
 
-    exact = False
+    kind: Kind = "float"
 
     def __init__(self, name: str, model: QuantizedModel) -> None:
         self.name = name
@@ -213,11 +252,13 @@ class _FloatRung:
 class TorchRung(_FloatRung):
     """The float network in torch, streaming."""
 
+    NAME = "float, torch"
+
     def __init__(self, network: GatedConvFSENet, model: QuantizedModel) -> None:
         from dyncp.streaming import StreamingNet
 
         self._streaming = StreamingNet(network)
-        super().__init__("float, torch", model)
+        super().__init__(self.NAME, model)
 
     def _infer(self, inputs: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
         import torch
@@ -231,9 +272,15 @@ class TorchRung(_FloatRung):
 class OnnxRung(_FloatRung):
     """The exported ONNX file in ONNX Runtime, float32."""
 
-    def __init__(self, path: str | Path, model: QuantizedModel) -> None:
-        import onnxruntime
+    NAME = "float, ONNX Runtime"
 
+    def __init__(self, path: str | Path, model: QuantizedModel) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise RungUnavailable(
+                f"onnxruntime is not installed ({_one_line(error)}); run: make set-up"
+            ) from error
         if not Path(path).is_file():
             raise UserError(f"no such ONNX file: {path}")
         options = onnxruntime.SessionOptions()
@@ -256,7 +303,7 @@ class OnnxRung(_FloatRung):
                         f"{path} is of another network than '{model.preset.name}': {name} should "
                         f"be {list(shape)}, but is {list(have.get(name, ())) or 'missing'}"
                     )
-        super().__init__("float, ONNX Runtime", model)
+        super().__init__(self.NAME, model)
 
     def _infer(self, inputs: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
         names = list(output_shapes(self._preset))

@@ -117,6 +117,21 @@ def _example(args: argparse.Namespace) -> None:
     save_wav(args.noisy, mixture.noisy, rate)
 
 
+def _stream(args: argparse.Namespace) -> None:
+    from dyncp.audio import save_wav
+    from dyncp.data.mixtures import MixtureSource
+    from dyncp.data.streams import SEGMENT_SECONDS, make_stream
+
+    if not 1 <= args.seconds <= _LONGEST_EXAMPLE:
+        raise UserError(f"--seconds must be 1 to {_LONGEST_EXAMPLE}, not {args.seconds:g}")
+    rate = load_preset(args.preset).audio.sample_rate
+    source = MixtureSource(rate, "test")
+    classes = source.noise_classes
+    count = -(-args.seconds // (SEGMENT_SECONDS * len(classes)))
+    streams = [make_stream(source, args.seed, index, classes).noisy for index in range(int(count))]
+    save_wav(args.out, np.concatenate(streams)[: int(args.seconds * rate)], rate)
+
+
 def _enhance(args: argparse.Namespace) -> None:
     from dyncp.audio import load_wav, save_wav
     from dyncp.checkpoint import load_checkpoint
@@ -217,6 +232,15 @@ def _parser() -> argparse.ArgumentParser:
     example.add_argument("--snr", type=float, default=5.0, help="dB")
     example.add_argument("--seed", type=int, default=3)
     example.set_defaults(run=_example)
+
+    stream = commands.add_parser(
+        "stream", help="make a long noisy recording: all noises, unseen speakers, SNRs of -5..15 dB"
+    )
+    stream.add_argument("--preset", default="paper", help=known)
+    stream.add_argument("--out", type=Path, required=True, help="WAV to write")
+    stream.add_argument("--seconds", type=float, default=170.0)
+    stream.add_argument("--seed", type=int, default=3)
+    stream.set_defaults(run=_stream)
 
     enhance = commands.add_parser("enhance", help="run the float network on a WAV")
     enhance.add_argument("--checkpoint", type=Path, required=True)

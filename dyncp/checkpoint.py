@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 
 from dyncp.errors import UserError
-from dyncp.files import replacing
+from dyncp.files import write_bytes
 from dyncp.network import GatedConvFSENet
 from dyncp.preset import Preset, parse_preset
 
@@ -24,13 +25,16 @@ class Checkpoint:
     """A trained network. ``probes``: linear predictors on the gates, by task.
 
     A probe is ``{"name", "weights": float32 [blocks * gates], "bias": float}``;
-    its score is the bias plus the weights of the open gates.
+    its score is the bias plus the weights of the open gates. ``grids``: scale and zero
+    point of every activation, if they were trained with the weights (quantisation-aware
+    training); empty: they are to be calibrated.
     """
 
     preset: Preset
     network: GatedConvFSENet
     probes: list[dict[str, Any]] = field(default_factory=list)
     record: dict[str, Any] = field(default_factory=dict)
+    grids: dict[str, tuple[float, int]] = field(default_factory=dict)
 
 
 def save_checkpoint(path: str | Path, checkpoint: Checkpoint, half: bool = False) -> None:
@@ -51,9 +55,11 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint, half: bool = False
             for probe in checkpoint.probes
         ],
         "record": checkpoint.record,
+        "grids": {name: list(grid) for name, grid in checkpoint.grids.items()},
     }
-    with replacing(path) as temporary:
-        torch.save(content, temporary)
+    buffer = io.BytesIO()
+    torch.save(content, buffer)  # to a file, it would refuse some names
+    write_bytes(path, buffer.getvalue())
 
 
 def load_checkpoint(path: str | Path, expect: Preset | None = None) -> Checkpoint:
@@ -79,6 +85,10 @@ def load_checkpoint(path: str | Path, expect: Preset | None = None) -> Checkpoin
         missing = [name for name in missing if not name.endswith("num_batches_tracked")]
         probes = [{**probe, "weights": probe["weights"].numpy()} for probe in content["probes"]]
         record = content["record"]
+        grids = {
+            str(name): (float(scale), int(zero_point))
+            for name, (scale, zero_point) in content.get("grids", {}).items()
+        }
     except UserError:
         raise
     except Exception as error:  # torch.load raises whatever its unpickler met
@@ -89,7 +99,7 @@ def load_checkpoint(path: str | Path, expect: Preset | None = None) -> Checkpoin
         raise UserError(f"{path}: its weights do not fit its preset ({[*missing, *unexpected][0]})")
     if expect is not None:
         _check_same_architecture(path, preset, expect)
-    return Checkpoint(preset, network.eval(), probes, record)
+    return Checkpoint(preset, network.eval(), probes, record, grids)
 
 
 def _check_same_architecture(path: Path, have: Preset, want: Preset) -> None:

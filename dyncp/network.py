@@ -112,7 +112,8 @@ class Block(nn.Module):
         hidden = F.relu(self.up_norm(self.up(x)))
         if openings is not None and self.site == "hidden":
             hidden = hidden * openings
-        y = F.relu(self.depthwise_norm(self._causal_depthwise(hidden)))
+        y = self.causal_depthwise(hidden, self.depthwise.weight[:, 0])
+        y = F.relu(self.depthwise_norm(y))
         if openings is not None and self.site == "hidden":
             # Masked again, so that a closed channel leaves nothing of its taps.
             y = y * openings
@@ -121,18 +122,18 @@ class Block(nn.Module):
             y = y * openings
         return x + y, logits
 
-    def _causal_depthwise(self, hidden: Tensor) -> Tensor:
-        """The depthwise convolution of ``[B, C, T, 1]``, as a sum of shifted products.
+    def causal_depthwise(self, hidden: Tensor, weight: Tensor) -> Tensor:
+        """The depthwise convolution of ``[B, C, T, 1]`` by ``[C, taps, 1]``, oldest tap first.
 
-        On a CPU that trains three times as fast as ``F.conv2d`` with groups.
+        As a sum of shifted products: on a CPU that trains three times as fast as
+        ``F.conv2d`` with groups.
         """
         frames = hidden.shape[2]
         padded = F.pad(hidden, (0, 0, self.dilation * (DEPTHWISE_KERNEL - 1), 0))
-        taps = self.depthwise.weight[:, 0].unbind(dim=1)
         return sum(
             (
-                padded[:, :, tap * self.dilation : tap * self.dilation + frames] * weight[:, None]
-                for tap, weight in enumerate(taps)
+                padded[:, :, tap * self.dilation : tap * self.dilation + frames] * values[:, None]
+                for tap, values in enumerate(weight.unbind(dim=1))
             ),
             start=torch.zeros_like(hidden),
         )

@@ -47,28 +47,64 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class _Test:
-    """A clip to be made and scored by whichever process is free."""
+class Recipe:
+    """A clip of the test split, to be mixed by whichever process is free.
 
-    checkpoint: Path
+    It depends on the data and the sample rate alone, its speaker too, so that networks can be
+    compared clip by clip. ``data`` as in :func:`dyncp.data.open.open_source`.
+    """
+
+    rate: int
     data: Path | None
     noise: str
     snr: float
     number: int
     seconds: float
 
+    def mix(self) -> Mixture:
+        rng = np.random.default_rng([23, self.number, int(self.snr), sum(map(ord, self.noise))])
+        source = _opened(self.data, self.rate)
+        return source.mix(rng, self.seconds, noise=self.noise, snr=self.snr, level=_LEVEL)
+
+    @property
+    def seen(self) -> bool:
+        """Whether the noise is of a class that networks are trained with."""
+        return self.noise in _opened(self.data, self.rate).trained_noise_classes
+
+
+def recipes(
+    rate: int, data: Path | None = None, repeats: int = 2, seconds: float = 6.0
+) -> list[Recipe]:
+    """Every noise class of the test split at 0, 5 and 10 dB, ``repeats`` clips each."""
+    return [
+        Recipe(rate, data, kind, snr, number, seconds)
+        for kind in _opened(data, rate).noise_classes
+        for snr in SNRS
+        for number in range(repeats)
+    ]
+
+
+@dataclass(frozen=True)
+class _Test:
+    """A clip to be made, enhanced and scored."""
+
+    checkpoint: Path
+    recipe: Recipe
+
     def run(self) -> Clip:
         torch.set_num_threads(1)
-        checkpoint, source = _loaded(self.checkpoint, self.data)
-        rng = np.random.default_rng([23, self.number, int(self.snr), sum(map(ord, self.noise))])
-        mixture = source.mix(rng, self.seconds, noise=self.noise, snr=self.snr, level=_LEVEL)
-        return score(checkpoint, mixture, self.noise in source.trained_noise_classes)
+        return score(_loaded(self.checkpoint), self.recipe.mix(), self.recipe.seen)
 
 
-@cache  # for the processes of one scoring; what outlives it would not see a new checkpoint
-def _loaded(path: Path, data: Path | None) -> tuple[Checkpoint, AudioSource]:
-    checkpoint = load_checkpoint(path)
-    return checkpoint, open_source(data, checkpoint.preset.audio.sample_rate, "test")
+# Both for the processes of one scoring: what outlives it would not see a new checkpoint.
+@cache
+def _loaded(path: Path) -> Checkpoint:
+    return load_checkpoint(path)
+
+
+@cache
+def _opened(data: Path | None, rate: int) -> AudioSource:
+    return open_source(data, rate, "test")
 
 
 def score(checkpoint: Checkpoint, mixture: Mixture, seen: bool) -> Clip:
@@ -93,20 +129,9 @@ def score(checkpoint: Checkpoint, mixture: Mixture, seen: bool) -> Clip:
 def score_test_split(
     checkpoint: Path, data: Path | None = None, repeats: int = 2, seconds: float = 6.0
 ) -> list[Clip]:
-    """Every noise class of the test split at 0, 5 and 10 dB, ``repeats`` clips each.
-
-    The clips, their speakers too, depend on the data and the network's sample rate alone,
-    so that networks can be compared clip by clip.
-    ``data`` as in :func:`dyncp.data.open.open_source`.
-    """
+    """Score the clips of :func:`recipes`, in several processes, with a progress bar."""
     rate = load_checkpoint(checkpoint).preset.audio.sample_rate
-    source = open_source(data, rate, "test")
-    tests = [
-        _Test(checkpoint, data, kind, snr, number, seconds)
-        for kind in source.noise_classes
-        for snr in SNRS
-        for number in range(repeats)
-    ]
+    tests = [_Test(checkpoint, recipe) for recipe in recipes(rate, data, repeats, seconds)]
     # Not forked: a fork of a process whose torch has threads may hang.
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         return list(

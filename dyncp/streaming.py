@@ -8,6 +8,8 @@ or re-quantised in the graph.
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -82,7 +84,8 @@ class StreamingNet(nn.Module):
 
     def __init__(self, network: GatedConvFSENet) -> None:
         super().__init__()
-        network = network.eval()
+        # Of its own: what is frozen here must stay free to be trained in the network given.
+        network = copy.deepcopy(network).eval()
         self.preset = network.preset
         self.front, self.back = network.front, network.back
         self.blocks = nn.ModuleList(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from convert.parity_arguments import add_parity_arguments
 from dyncp.errors import UserError, run_command
 
 if TYPE_CHECKING:
-    from dyncp.preset import Preset
     from firmware_bridge.session import Board
     from targets.firmware_build import Firmware
 
@@ -52,10 +53,11 @@ def _hello(args: argparse.Namespace) -> None:
 def _measure(args: argparse.Namespace) -> None:
     from dyncp.audio import from_pcm, load_wav, save_wav, to_pcm
     from dyncp.files import write_text
+    from firmware_bridge.connect import preset_and_firmware
     from targets.board import load_board
 
     board = load_board(args.board)
-    preset, firmware = _preset_and_firmware(args)
+    preset, firmware = preset_and_firmware(args.model, args.firmware, args.board)
     rate = preset.audio.sample_rate
     # The board is given these very samples, so the float network is too.
     samples = from_pcm(to_pcm(load_wav(args.wav, rate)))
@@ -91,61 +93,15 @@ def _measure(args: argparse.Namespace) -> None:
 
 
 def _parity(args: argparse.Namespace) -> int:
-    from convert.ladder import Rung, climb
-    from convert.rungs import RUNTIMES, IntegerRung, OnnxRung, TfliteRung, TorchRung
-    from dyncp.audio import features, load_wav, to_pcm
-    from dyncp.checkpoint import load_checkpoint
-    from firmware_bridge.board_rung import BoardRung, compare_audio
-    from quantize.arithmetic import quantise
-    from quantize.model import load_model
-    from targets.host_rung import HostRung
+    from firmware_bridge.parity import run_parity
 
-    if args.frames < 1:
-        raise UserError(f"--frames must be at least 1, not {args.frames}")
-    preset, firmware = _preset_and_firmware(args)
-    model = load_model(args.quantized)
-    if model.model_hash != firmware.model_hash:
-        raise UserError(f"{args.quantized} is another model than {args.firmware}'s; run make again")
-    samples = load_wav(args.wav, preset.audio.sample_rate)[: args.frames * preset.audio.hop]
-    grid = model.activations["features"]
-    frames = quantise(features(preset.audio, samples).T, grid.scale, grid.zero_point)
-    group = preset.gate.group if preset.gate else 0
-    host = HostRung(args.library, group)
-    floating = TorchRung(load_checkpoint(args.checkpoint, expect=model.preset).network, model)
-    with _open(args, firmware) as session, _Bar("parity", "frame") as progress:
-        rungs: list[Rung] = [
-            IntegerRung(model),
-            *(TfliteRung(args.model, runtime) for runtime in RUNTIMES),
-            host,
-            BoardRung(session, group),
-            TfliteRung(args.model, kernels="optimised"),
-            OnnxRung(args.onnx, model),
-        ]
-        report = climb(rungs, frames, floating, progress.of)
-        audio = compare_audio(host.library, session, to_pcm(samples))
-    passed = report.passed and audio.passed
-    report.write(
-        args.out,
-        {
-            "preset": preset.name,
-            "model_hash": model.model_hash,
-            "board": args.board,
-            "input": str(args.wav),
-            "frames": len(frames),
-            "audio": {**vars(audio), "passed": audio.passed},
-        },
-    )
-    print("\n".join([*report.lines(), audio.line()]))
-    return 0 if passed else _EXIT_MISMATCH
+    with _Bar("parity", "frame") as progress:
+        return run_parity(args, progress.of)
 
 
 def _report(args: argparse.Namespace) -> None:
-    from firmware_bridge.report import (
-        format_measurement,
-        format_parity,
-        load_measurement,
-        load_parity,
-    )
+    from convert.parity_report import format_parity
+    from firmware_bridge.report import format_measurement, load_measurement, load_parity
 
     parts = [format_measurement(load_measurement(args.measurement))]
     if args.parity:
@@ -179,38 +135,10 @@ def _bench(args: argparse.Namespace) -> int:
     return 0 if comparison.passed else _EXIT_MISMATCH
 
 
-def _preset_and_firmware(args: argparse.Namespace) -> tuple[Preset, Firmware]:
-    """What the model is and the image that was built of it."""
-    from convert.contract import read_metadata
-    from convert.metadata import deployed_preset
-    from targets.board import load_board
-    from targets.firmware_build import read_firmware
-
-    metadata, firmware = read_metadata(args.model), read_firmware(args.firmware)
-    if metadata["model_hash"] != firmware.model_hash:
-        raise UserError(
-            f"{args.firmware} was built from another model than {args.model}; build it again"
-        )
-    board = load_board(args.board)
-    if firmware.board != board.name:
-        raise UserError(f"{args.firmware} was built for {firmware.board}, not for {board.name}")
-    return deployed_preset(metadata["preset"]), firmware
-
-
 def _open(args: argparse.Namespace, firmware: Firmware | None) -> Board:
-    """A session on the port, or on an emulator that ends with it."""
-    from firmware_bridge.emulator import EmulatorTransport
-    from firmware_bridge.session import Board
-    from firmware_bridge.transport import SerialTransport, Transport
-    from targets.board import load_board
+    from firmware_bridge.connect import open_board
 
-    board = load_board(args.board)
-    transport: Transport
-    if args.port:
-        transport = SerialTransport(args.port, board.uart.baud)
-    else:
-        transport = EmulatorTransport(board, args.firmware)
-    return Board(transport, build_id=firmware.build_id if firmware else None)
+    return open_board(args.board, args.port, args.firmware, firmware)
 
 
 class _Bar:
@@ -250,22 +178,36 @@ def _parser() -> argparse.ArgumentParser:
 
     hello = add("hello", _hello, "ask a board who it is")
     measure = add("measure", _measure, "stream audio through a board and measure")
-    parity = add("parity", _parity, "hold a board against the integer model; 1 if a value differs")
-    for command in (hello, measure, parity):
+    parity = add(
+        "parity",
+        _parity,
+        "climb the whole ladder; 1 if a value differs, 2 if a rung cannot run",
+    )
+    where = "where it is: /dev/ttyACM0, socket://host:port"
+    for command in (hello, measure):
         command.add_argument("--board", required=True, help="a board's name, or a .toml file")
-        command.add_argument("--port", help="where it is: /dev/ttyACM0, socket://host:port")
+        command.add_argument("--port", help=where)
         command.add_argument("--firmware", type=Path, required=True, help="firmware.elf")
     for command in (measure, parity):
         command.add_argument("--model", type=Path, required=True, help="its .tflite")
         command.add_argument("--checkpoint", type=Path, required=True, help="its float network")
         command.add_argument("--wav", type=Path, required=True, help="noisy audio")
-        command.add_argument("--out", type=Path, required=True, help="report to write (.json)")
+    measure.add_argument("--out", type=Path, required=True, help="report to write (.json)")
+    parity.add_argument(
+        "--board", action="append", default=[], help="a board's name, or a .toml file; repeatable"
+    )
+    parity.add_argument(
+        "--firmware", action="append", default=[], type=Path,
+        help="firmware.elf of each board, in the same order",
+    )  # fmt: skip
+    parity.add_argument("--port", help=f"of the first board, {where}; the others are emulated")
     measure.add_argument("--clean", type=Path, help="the clean reference, to score with")
     measure.add_argument("--enhanced", type=Path, required=True, help="audio to write (.wav)")
     parity.add_argument("--quantized", type=Path, required=True, help="the integers (.npz)")
     parity.add_argument("--onnx", type=Path, required=True, help="the float ONNX file")
     parity.add_argument("--library", type=Path, required=True, help="the host's libsluice.so")
-    parity.add_argument("--frames", type=int, default=500, help="at most this many (default 500)")
+    parity.add_argument("--sanitised", type=Path, help="the same C under sanitizers")
+    add_parity_arguments(parity)
 
     bench = add("bench", _bench, "count instructions on emulated boards; 1 if some cost more")
     bench.add_argument("--board", action="append", help="only this one; may be repeated")
@@ -284,6 +226,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     args = _parser().parse_args()
+    # A CI server that cancels a job must not leave emulators behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     return run_command(lambda: args.run(args))
 
 

@@ -2,39 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.ladder import Outputs
+from convert.comparison import Outputs
+from convert.dataflow import PROBES
+from convert.ladder import Kind
 from firmware_bridge.session import Board
 from firmware_bridge.stream import Progress, hops_of
 from targets.host_library import HostLibrary
 
 
 class BoardRung:
-    """An open session; ``group``: channels per gate, 0 without gates."""
+    """A board that ``connect`` opens a session on, at the first reset.
 
-    exact = True
+    ``group``: channels per gate, 0 without gates.
+    """
 
-    def __init__(self, session: Board, group: int) -> None:
-        self.name = f"C on {session.greeting.board}"
-        self._session = session
-        self._group = group
+    kind: Kind = "exact"
+
+    def __init__(self, name: str, connect: Callable[[], Board], group: int) -> None:
+        self.name, self._connect, self._group = name, connect, group
+        self._session: Board | None = None
 
     def reset(self) -> None:
+        if self._session is None:
+            self._session = self._connect()
         self._session.reset()
 
     def step(self, features: NDArray[np.int8]) -> Outputs:
+        assert self._session
         result = self._session.process_frame(features)
         outputs: Outputs = dict(self._session.tensors())
         for block, gates in enumerate(result.gates if self._group else []):
             outputs[f"gate{block}_open"] = np.repeat(gates, self._group).astype(np.uint8)
+        if len(result.probes):
+            outputs[PROBES] = result.probes
         return outputs
 
     def close(self) -> None:
-        """The session belongs to whoever opened it."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
 
 
 @dataclass(frozen=True)
@@ -54,8 +66,7 @@ class AudioParity:
     def line(self) -> str:
         """One line of the summary for people."""
         verdict = "equal" if self.passed else "DIFFERS"
-        line = f"audio, host against board: {verdict}, "
-        line += f"{self.mismatches} of {self.samples} samples differ"
+        line = f"{verdict}, {self.mismatches:,} of {self.samples:,} samples differ"
         if self.first_sample is not None:
             line += f", first at {self.first_sample}: expected {self.expected}, got {self.got}"
         return line

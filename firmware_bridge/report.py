@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from convert.ladder import FORMAT as PARITY_FORMAT
+from convert.parity_report import FORMAT as PARITY_FORMAT
 from dyncp.errors import UserError
 
 MEASUREMENT_FORMAT = 1
@@ -43,37 +43,6 @@ def load_parity(path: Path) -> dict[str, Any]:
     if parity.get("format") != PARITY_FORMAT:
         raise UserError(f"{path} is not a parity report of this version; run: make parity")
     return parity
-
-
-def format_parity(parity: dict[str, Any]) -> str:
-    """Every rung of the ladder: exact ones with their differences, others with their distance."""
-    rows = []
-    for rung in parity["rungs"]:
-        compared = rung["mismatches"] is not None
-        gates, snr = rung["gate_agreement"], rung["mask_snr_db"]
-        rows.append(
-            [
-                rung["name"],
-                f"{rung['mismatches']:,} of {rung['values']:,}" if compared else "-",
-                "-" if gates is None else f"{100 * gates:.2f} %",
-                _decimal(snr, 1),
-                ("equal" if rung["passed"] else "DIFFERS") if rung["exact"] else "reported",
-            ]
-        )
-    audio = parity["audio"]
-    lines = [
-        f"  (mask, logits, states and gates over {parity['frames']} frames; the enhanced audio of "
-        f"host and board: {audio['mismatches']:,} of {audio['samples']:,} samples differ)"
-    ]
-    for rung in parity["rungs"]:
-        first = rung["first_difference"]
-        if rung["exact"] and first:
-            lines.append(
-                f"  {rung['name']} first differs at frame {first['frame']}, {first['tensor']}, "
-                f"channel {first['channel']}: expected {first['expected']}, got {first['got']}"
-            )
-    header = ["parity", "values that differ", "gates as float", "mask SNR dB", ""]
-    return "\n".join([table(header, rows), *lines])
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

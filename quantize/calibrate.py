@@ -1,23 +1,20 @@
-"""Min-max calibration, and the float network rounded onto what it found.
+"""From what calibration saw to the grids of int8, and the float network rounded onto them.
 
-Needs torch. Ranges are those of the float network on calibration features;
-weights are those of the streaming form, batch normalisation folded in.
+Needs torch. Weights are those of the streaming form, batch normalisation folded in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
+from dyncp.checkpoint import Checkpoint
 from dyncp.errors import UserError
-from dyncp.network import Block, GatedConvFSENet
+from dyncp.network import GatedConvFSENet
 from dyncp.streaming import StreamingNet
 from quantize.arithmetic import INT8_MAX, INT8_MIN, sigmoid_table, sigmoid_values
 from quantize.checks import (
@@ -30,82 +27,17 @@ from quantize.checks import (
     SMALLEST_WEIGHT_SCALE,
     WEIGHT_LIMIT,
 )
+from quantize.methods import DEFAULT_METHOD, Method
 from quantize.model import Activation, QuantizedLayer, QuantizedModel, QuantizedProbe
 from quantize.probes import task_of
-from quantize.wiring import LayerSpec, block_input, layer_specs
+from quantize.ranges import Range, observe
+from quantize.wiring import LayerSpec, activation_names, layer_specs
 
 _BIAS_STEPS = float(1 << 28)
 """A channel's weight scale is kept large enough for its bias to stay below this."""
 
 _PROBE_WEIGHT_LIMIT, _PROBE_BIAS_STEPS = 32767, float(1 << 30)
 _SMALLEST_PROBE_SCALE = 1e-12
-
-
-@dataclass
-class Range:
-    """The extremes seen of one activation; zero is always inside."""
-
-    low: float = 0.0
-    high: float = 0.0
-
-    def see(self, values: Tensor) -> None:
-        self.low = min(self.low, float(values.min()))
-        self.high = max(self.high, float(values.max()))
-
-
-def observe(network: GatedConvFSENet, features: Iterable[NDArray[np.float32]]) -> dict[str, Range]:
-    """Range of every activation over clips of features, each float32 ``[bins, frames]``.
-
-    The whole-sequence network serves, through hooks on its modules: it gives
-    what the streaming form gives frame by frame.
-    """
-    preset = network.preset
-    ranges: dict[str, Range] = {}
-    hooks = []
-
-    def watch(module: nn.Module, name: str, relu: bool = False) -> None:
-        seen = ranges.setdefault(name, Range())
-
-        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            values = output[0] if isinstance(output, tuple) else output
-            if not bool(torch.isfinite(values).all()):
-                raise UserError(
-                    f"the float network's {name} is not finite on the calibration features; "
-                    "its training diverged, train it anew"
-                )
-            seen.see(F.relu(values) if relu else values)
-
-        hooks.append(module.register_forward_hook(hook))
-
-    watch(network.front, block_input(preset, 0), relu=True)
-    for index, block in enumerate(cast("list[Block]", network.blocks)):
-        if block.gate is not None:
-            watch(block.gate.squeeze, f"block{index}.squeezed", relu=True)
-            watch(block.gate.score, f"gate{index}_logits")
-        watch(block.up_norm, f"block{index}.hidden", relu=True)
-        watch(block.depthwise_norm, f"block{index}.filtered", relu=True)
-        watch(block.down, f"block{index}.update")
-        watch(block, block_input(preset, index + 1))
-    watch(network.back, "mask_logits")
-    ranges["features"] = Range()
-    frames = 0
-    try:
-        with torch.inference_mode():
-            for clip in features:
-                batch = torch.from_numpy(np.ascontiguousarray(clip, np.float32))[None]
-                if batch.shape[2] == 0:
-                    continue
-                if not bool(torch.isfinite(batch).all()):
-                    raise UserError("the calibration features hold values that are not finite")
-                ranges["features"].see(batch)
-                network(batch)
-                frames += batch.shape[2]
-    finally:
-        for handle in hooks:
-            handle.remove()
-    if frames == 0:
-        raise UserError("calibration needs at least one frame of features; there was none")
-    return ranges
 
 
 def activation(seen: Range, smallest_scale: float = 0.0) -> Activation:
@@ -125,12 +57,11 @@ def logit_activation(seen: Range) -> Activation:
     return Activation(float(np.nextafter(np.float32(LOGIT_SCALE_LIMIT), np.float32(0))), 0)
 
 
-def sigmoid_activation(seen: Range) -> Activation:
+def sigmoid_activation(found: Activation) -> Activation:
     """The grid of LOGISTIC's input, widened until no table entry is near a tie.
 
     So every library's ``exp`` rounds to the same table.
     """
-    found = activation(seen)
     while True:
         values = sigmoid_values(found.scale, found.zero_point)
         if np.abs(values - np.floor(values) - 0.5).min() >= SIGMOID_TIE_MARGIN:
@@ -138,36 +69,61 @@ def sigmoid_activation(seen: Range) -> Activation:
         found = Activation(float(np.float32(found.scale * 1.0005)), found.zero_point)
 
 
+def grids(ranges: Mapping[str, Range]) -> dict[str, Activation]:
+    """The grid of every activation, from the ranges that :func:`observe` gives."""
+    found = {}
+    for name, seen in ranges.items():
+        if name == "mask_logits":
+            found[name] = sigmoid_activation(activation(seen))
+        elif name.startswith("gate"):
+            found[name] = logit_activation(seen)
+        else:
+            found[name] = activation(seen)
+    found["mask"] = Activation(MASK_SCALE, MASK_ZERO_POINT)
+    return found
+
+
 def quantise_network(
     network: GatedConvFSENet,
     features: Iterable[NDArray[np.float32]],
     probes: Sequence[dict[str, Any]] = (),
+    method: Method = DEFAULT_METHOD,
 ) -> QuantizedModel:
-    """Calibrate on ``features`` (see :func:`observe`) and round the network.
+    """Calibrate on ``features`` by ``method`` (see :func:`observe`) and round the network.
 
     ``probes`` are those of a checkpoint: dicts with ``name``, ``weights``
     float32 ``[blocks * gates]`` and ``bias``. Those of one task get one scale.
     """
-    preset = network.preset
-    ranges = observe(network, features)
-    activations = {}
-    for name, seen in ranges.items():
-        if name == "mask_logits":
-            activations[name] = sigmoid_activation(seen)
-        elif name.startswith("gate"):
-            activations[name] = logit_activation(seen)
-        else:
-            activations[name] = activation(seen)
-    activations["mask"] = Activation(MASK_SCALE, MASK_ZERO_POINT)
+    return round_network(network, grids(observe(network, features, method)), probes)
+
+
+def round_network(
+    network: GatedConvFSENet,
+    activations: Mapping[str, Activation],
+    probes: Sequence[dict[str, Any]] = (),
+) -> QuantizedModel:
+    """The network's weights rounded, between activations on grids that are given."""
     streaming = StreamingNet(network)
     layers = {
-        spec.name: _quantise_layer(
-            spec, layer_module(streaming, spec), activations[spec.input].scale
-        )
-        for spec in layer_specs(preset)
+        spec.name: _quantise_layer(spec, layer_module(streaming, spec), activations)
+        for spec in layer_specs(network.preset)
     }
     table = sigmoid_table(activations["mask_logits"].scale, activations["mask_logits"].zero_point)
-    return QuantizedModel(preset, activations, layers, table, tuple(_quantise_probes(probes)))
+    return QuantizedModel(
+        network.preset, dict(activations), layers, table, tuple(_quantise_probes(probes))
+    )
+
+
+def round_trained(checkpoint: Checkpoint) -> QuantizedModel:
+    """The integers of a checkpoint whose grids were trained with it.
+
+    Raises :class:`UserError` where they are not those of its network.
+    """
+    activations = {name: Activation(*grid) for name, grid in checkpoint.grids.items()}
+    missing = [name for name in activation_names(checkpoint.preset) if name not in activations]
+    if missing:
+        raise UserError(f"the checkpoint's grids lack {missing[0]}; train it anew")
+    return round_network(checkpoint.network, activations, checkpoint.probes)
 
 
 def layer_module(streaming: StreamingNet, spec: LayerSpec) -> nn.Conv2d:
@@ -179,10 +135,16 @@ def layer_module(streaming: StreamingNet, spec: LayerSpec) -> nn.Conv2d:
     return module
 
 
-def _quantise_layer(spec: LayerSpec, module: nn.Conv2d, input_scale: float) -> QuantizedLayer:
+def _quantise_layer(
+    spec: LayerSpec, module: nn.Conv2d, activations: Mapping[str, Activation]
+) -> QuantizedLayer:
     assert module.bias is not None
+    input_scale = activations[spec.input].scale
     weight = module.weight.detach().double().reshape(spec.outputs, spec.inputs).numpy()
     bias = module.bias.detach().double().numpy()
+    if spec.role == "score":
+        # Rounded, a logit of less than half a step would be the zero point, which is closed.
+        bias = bias + activations[spec.output].scale / 2
     scale = np.maximum(
         np.abs(weight).max(axis=1) / WEIGHT_LIMIT, np.abs(bias) / (input_scale * _BIAS_STEPS)
     )

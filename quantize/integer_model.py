@@ -1,7 +1,7 @@
 """The deployed network in integers: the specification that every other rung must equal.
 
-Plain numpy, no torch. One frame of int8 features in, the int8 tensors of
-docs/contracts.md out, in their order.
+Plain numpy, no torch. Int8 features in, the int8 tensors of docs/contracts.md out, in
+their order. It takes one frame or many at once: no value depends on how they are cut.
 """
 
 from __future__ import annotations
@@ -20,9 +20,13 @@ from quantize.arithmetic import (
     requantise,
 )
 from quantize.model import QuantizedModel, QuantizedProbe
+from quantize.probes import probe_scores
 from quantize.wiring import block_input
 
 Int8 = NDArray[np.int8]
+
+_CHUNK = 512
+"""Frames that :meth:`IntegerModel.run` takes at once: what stays in a processor's cache."""
 
 _NOTHING = np.array(False)
 """The closed channels of a block without gates."""
@@ -35,7 +39,7 @@ class _Layer:
         layer = model.layers[name]
         source, target = model.activations[layer.spec.input], model.activations[layer.spec.output]
         # Products and sums stay below 2**31, so float64 is exact, and BLAS is fast.
-        self._weight = layer.weight.astype(np.float64)
+        self._weight = layer.weight.astype(np.float64).T
         self._depthwise = layer.spec.depthwise
         self._bias = layer.bias.astype(np.int64)
         self._multiplier, self._shift = model.multipliers(name)
@@ -43,32 +47,29 @@ class _Layer:
         self._lowest = target.zero_point if layer.spec.relu else INT8_MIN
 
     def __call__(self, x: Integers) -> Integers:
-        """``x``: ``[inputs]``, or ``[taps, channels]`` for a depthwise; gives ``[outputs]``."""
+        """``[T, inputs]``, or ``[taps, T, channels]`` for a depthwise; gives ``[T, outputs]``."""
         centred = (x - self._input_zero).astype(np.float64)
         if self._depthwise:
-            total = np.einsum("ck,kc->c", self._weight, centred)
+            total = sum(tap * weight for tap, weight in zip(centred, self._weight, strict=True))
         else:
-            total = self._weight @ centred
-        accumulator = total.astype(np.int64) + self._bias
+            total = centred @ self._weight
+        accumulator = np.asarray(total).astype(np.int64) + self._bias
         return requantise(
             accumulator, self._multiplier, self._shift, self._output_zero, self._lowest
         )
 
 
-class _Ring:
+class _Past:
     """The last frames of one tensor, zero activation at first."""
 
     def __init__(self, frames: int, channels: int, zero_point: int) -> None:
-        self._values = np.full((frames, channels), zero_point, np.int64)
-        self._newest = 0
+        self._frames = np.full((frames, channels), zero_point, np.int64)
 
-    def ago(self, frames: int) -> Integers:
-        """The frame pushed ``frames`` pushes ago (1: the newest)."""
-        return self._values[(self._newest - frames) % len(self._values)]
-
-    def push(self, frame: Integers) -> None:
-        self._values[self._newest] = frame
-        self._newest = (self._newest + 1) % len(self._values)
+    def followed_by(self, x: Integers) -> Integers:
+        """The past, then ``x`` ``[T, channels]``, whose last frames are the past of what comes."""
+        joined = np.concatenate([self._frames, x])
+        self._frames = joined[len(x) :]
+        return joined
 
 
 class _Block:
@@ -93,7 +94,7 @@ class _Block:
             (target.scale, target.zero_point),
         )
         self._dilation = preset.network.block_dilations[index]
-        self._taps = _Ring(
+        self._taps = _Past(
             self._dilation * (DEPTHWISE_KERNEL - 1), preset.network.hidden, self._hidden.zero_point
         )
         if preset.gate:
@@ -103,31 +104,28 @@ class _Block:
             self._logit_zero = model.activations[f"gate{index}_logits"].zero_point
             self._group = preset.gate.group
             self._window = preset.gate.pool_frames
-            channels = preset.network.channels
-            # A sum over the window of raw int8 values; one leaves, one enters.
-            self._total = np.full(channels, (self._window - 1) * source.zero_point, np.int64)
-            self._pool = _Ring(max(self._window - 1, 1), channels, source.zero_point)
+            self._pool = _Past(self._window - 1, preset.network.channels, source.zero_point)
 
     def _logits(self, x: Integers) -> Integers:
-        if self._window == 1:
-            return self._score(self._squeeze(x))
-        window_total = self._total + x
-        self._total = window_total - self._pool.ago(self._window - 1)
-        self._pool.push(x)
+        # Sums of raw int8 values over the window that ends at each frame.
+        total = np.cumsum(self._pool.followed_by(x), axis=0)
+        window_total = total[self._window - 1 :]
+        window_total[1:] -= total[: len(x) - 1]
         return self._score(self._squeeze(average(window_total, self._window)))
 
     def __call__(self, x: Integers) -> tuple[Integers, Integers | None, Integers]:
-        """Give the block's output, its logits (None if static) and its hidden frame."""
+        """Give the block's output, its logits (None if static) and its hidden frames."""
+        frames = len(x)
         logits, closed = None, _NOTHING
         if self._site:
             logits = self._logits(x)
-            closed = np.repeat(logits <= self._logit_zero, self._group)
+            closed = np.repeat(logits <= self._logit_zero, self._group, axis=1)
         hidden = self._up(x)
         if self._site == "hidden":
             hidden = np.where(closed, self._hidden.zero_point, hidden)
-        oldest, middle = self._taps.ago(2 * self._dilation), self._taps.ago(self._dilation)
-        y = self._depthwise(np.stack([oldest, middle, hidden]))
-        self._taps.push(hidden)
+        history = self._taps.followed_by(hidden)
+        starts = range(0, self._dilation * DEPTHWISE_KERNEL, self._dilation)
+        y = self._depthwise(np.stack([history[start : start + frames] for start in starts]))
         if self._site == "hidden":
             y = np.where(closed, self._filtered.zero_point, y)
         y = self._down(y)
@@ -137,7 +135,7 @@ class _Block:
 
 
 class IntegerModel:
-    """Runs a :class:`QuantizedModel` frame by frame; starts cold."""
+    """Runs a :class:`QuantizedModel`; starts cold."""
 
     def __init__(self, model: QuantizedModel) -> None:
         self.model = model
@@ -156,10 +154,29 @@ class IntegerModel:
             raise UserError(
                 f"a frame must be int8 [{bins}], not {features.dtype} {list(features.shape)}"
             )
+        return {name: values[0] for name, values in self._advance(features[None]).items()}
+
+    def run(self, frames: Int8) -> dict[str, Int8]:
+        """From a cold start: int8 ``[T, bins]`` in, every output as int8 ``[T, channels]``."""
+        bins = self.model.preset.audio.bins
+        if frames.ndim != 2 or frames.shape[1] != bins or frames.dtype != np.int8:
+            raise UserError(
+                f"frames must be int8 [T, {bins}], not {frames.dtype} {list(frames.shape)}"
+            )
+        if len(frames) == 0:
+            raise UserError("there are no frames to run")
+        self.reset()
+        parts = [
+            self._advance(frames[start : start + _CHUNK]) for start in range(0, len(frames), _CHUNK)
+        ]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _advance(self, frames: Int8) -> dict[str, Int8]:
+        """The outputs of the next frames, ``[T, channels]`` each."""
         gates: dict[str, Integers] = {}
         taps: dict[str, Integers] = {}
         pools: dict[str, Integers] = {}
-        x = self._front(features.astype(np.int64))
+        x = self._front(frames.astype(np.int64))
         for block in self._blocks:
             pools[f"pool{block.index}_out"] = x
             x, logits, hidden = block(x)
@@ -170,14 +187,6 @@ class IntegerModel:
             pools = {}
         outputs = {"mask": self._table[self._back(x) - INT8_MIN], **gates, **taps, **pools}
         return {name: values.astype(np.int8) for name, values in outputs.items()}
-
-    def run(self, frames: Int8) -> dict[str, Int8]:
-        """From a cold start: int8 ``[T, bins]`` in, every output as int8 ``[T, channels]``."""
-        self.reset()
-        steps = [self.step(frame) for frame in frames]
-        if not steps:
-            raise UserError("there are no frames to run")
-        return {name: np.stack([step[name] for step in steps]) for name in steps[0]}
 
 
 def open_gates(model: QuantizedModel, outputs: dict[str, Int8]) -> list[NDArray[np.bool_]]:
@@ -190,4 +199,4 @@ def open_gates(model: QuantizedModel, outputs: dict[str, Int8]) -> list[NDArray[
 
 def probe_score(probe: QuantizedProbe, gates: list[NDArray[np.bool_]]) -> int:
     """The int32 score of a probe on one frame's open gates (:func:`open_gates`)."""
-    return probe.bias + int(probe.weights.astype(np.int64)[np.concatenate(gates)].sum())
+    return int(probe_scores([(probe.weights, probe.bias)], gates)[0])

@@ -96,3 +96,16 @@ def read_scores(
         else:
             said[task] = score * np.float64(scales[rows[""]])
     return said
+
+
+def probe_scores(
+    rows: Sequence[tuple[NDArray[np.integer], int]], gates: Sequence[NDArray[np.bool_]]
+) -> NDArray[np.int32]:
+    """int32 ``[rows]``: each row's bias, and its weights of the gates that are open.
+
+    ``rows``: weights ``[blocks * gates]`` and bias; ``gates``: bool ``[gates]`` a block.
+    """
+    opened = np.concatenate(gates)
+    return np.array(
+        [bias + int(weights[opened].sum(dtype=np.int64)) for weights, bias in rows], np.int32
+    )

@@ -11,6 +11,7 @@ from targets.compiler.compile import compile_model
 from targets.compiler.emit import DEFAULT_NAME, write_c
 from targets.firmware_build import add_firmware_command
 from targets.host_library import make_host_library
+from targets.sanitised_rung import PROGRAM, build_sanitised
 
 
 def _compile(arguments: argparse.Namespace) -> None:
@@ -22,6 +23,8 @@ def _compile(arguments: argparse.Namespace) -> None:
 
 def _host(arguments: argparse.Namespace) -> None:
     print(make_host_library(arguments.model, arguments.out))
+    if arguments.sanitised:
+        print(build_sanitised(arguments.out, arguments.out / PROGRAM))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -41,6 +44,12 @@ def _parser() -> argparse.ArgumentParser:
                 default=DEFAULT_NAME,
                 help="the C object is NAME_model and its sizes NAME_HOP ..., so that several "
                 "models link into one program (default: %(default)s)",
+            )
+        else:
+            command.add_argument(
+                "--sanitised",
+                action="store_true",
+                help=f"build {PROGRAM}, too: the same C under ASan and UBSan, for the ladder",
             )
     add_firmware_command(commands)
     return parser

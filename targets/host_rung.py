@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.ladder import Outputs
+from convert.comparison import Outputs
+from convert.dataflow import PROBES
+from convert.ladder import Kind
 from targets.host_library import HostLibrary
 
 
@@ -15,7 +17,7 @@ class HostRung:
     """The library at ``path``; ``group``: channels per gate, 0 without gates."""
 
     name = "C on the host"
-    exact = True
+    kind: Kind = "exact"
 
     def __init__(self, path: str | Path, group: int) -> None:
         self.library = HostLibrary(path)
@@ -29,6 +31,8 @@ class HostRung:
         for block in range(self.library.info.blocks if self._group else 0):
             is_open = np.repeat(self.library.gates(block), self._group)
             outputs[f"gate{block}_open"] = is_open.astype(np.uint8)
+        if self.library.info.probes:
+            outputs[PROBES] = np.array(list(self.library.probes().values()), np.int32)
         return outputs
 
     def close(self) -> None:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+
+from convert.rungs import RUNTIMES, IntegerRung, OnnxRung, TorchRung, tflite_name
+from targets.host_rung import HostRung
+from targets.sanitised_rung import SanitisedRung
 
 ROOT = Path(__file__).parents[1]
 FRAMES = {
@@ -60,3 +65,33 @@ def test_what_the_readme_says_of_quality_is_what_was_evaluated() -> None:
         f"voice activity in {100 * binary['vad']:.1f} %",
     ):
         assert said in readme
+
+
+def rungs_of_the_code() -> set[str]:
+    names = {IntegerRung.name, OnnxRung.NAME, TorchRung.NAME, HostRung.name, SanitisedRung.name}
+    return names | {tflite_name("ai-edge-litert", "optimised")}
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/parity.md"])
+def test_the_pages_know_every_rung_by_its_name(page: str) -> None:
+    """`--without` takes these names, and CI jobs are written from these pages."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for name in rungs_of_the_code() | set(RUNTIMES):
+        assert name in text, name
+
+
+def test_the_ladder_in_the_readme_is_one_that_passed() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    ladder = text.partition("the ladder, byte for byte\n")[2].partition("\n\n")[0].splitlines()
+    assert len(ladder) == 3 + len(RUNTIMES) + 1
+    for row in ladder:
+        assert re.search(r" 0 of [\d,]+ .* equal$", row), row
+
+
+def test_the_job_in_the_readme_keeps_what_make_writes() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (kept,) = re.findall(r"^ +path: (build/\S+)$", readme, re.MULTILINE)
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "--out $(OUT)/parity.json" in makefile and "OUT   := $(MODEL)/$(BOARD)" in makefile
+    for suffix in ("json", "xml"):
+        assert fnmatch(f"build/paper/mps2-an386/parity.{suffix}", kept)

@@ -19,9 +19,15 @@ def write_state(path: Path, state: dict[str, Any]) -> None:
 
 
 def read_state(
-    path: Path, preset: Preset, teacher: str | None, device: torch.device
+    path: Path,
+    preset: Preset,
+    teacher: str | None,
+    device: torch.device,
+    taught_by: str = "the checkpoint that teaches has",
 ) -> dict[str, Any]:
     """Read what :func:`write_state` wrote for this preset and this teacher (its SHA-256).
+
+    ``taught_by``: what that SHA-256 is of, with its verb, for the message.
 
     Raises :class:`UserError` where the run was another one, or the file is no such thing.
     """
@@ -40,7 +46,7 @@ def read_state(
         )
     if taught != teacher:
         raise UserError(
-            f"the checkpoint that teaches has changed since the run in {path.parent} began; "
+            f"{taught_by} changed since the run in {path.parent} began; "
             "remove that folder to train anew"
         )
     return state

@@ -82,9 +82,10 @@ class Step:
         return curves | {f"utilisation/block{n}": share for n, share in enumerate(self.shares)}
 
 
-def _stack(
+def stacked(
     mixtures: list[Mixture], hop: int, device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor]:
+    """Noisy and clean ``[B, samples]``, whole hops, and the level ``[B]`` of the clean speech."""
     length = len(mixtures[0].clean) // hop * hop
     noisy = np.stack([m.noisy[:length] for m in mixtures])
     clean = np.stack([m.clean[:length] for m in mixtures])
@@ -277,7 +278,7 @@ class Trainer:
         mixtures = self.source.batch(
             (training.seed, 0, self.step), training.batch, training.crop_seconds
         )[self._share]
-        noisy, clean, level = _stack(mixtures, self.preset.audio.hop, self.device)
+        noisy, clean, level = stacked(mixtures, self.preset.audio.hop, self.device)
         self.network.train()
         spectrum = self.transform.spectrum(noisy)
         features = self.transform.features(spectrum)
@@ -318,7 +319,7 @@ class Trainer:
     def validate(self) -> Validation:
         """Loss, SI-SDR gain and utilisation on the fixed validation clips."""
         self.network.eval()
-        noisy, clean, level = _stack(self._validation, self.preset.audio.hop, self.device)
+        noisy, clean, level = stacked(self._validation, self.preset.audio.hop, self.device)
         spectrum = self.transform.spectrum(noisy)
         mask, logits = self.network(self.transform.features(spectrum))
         estimate = self.transform.resynthesise(spectrum, mask)

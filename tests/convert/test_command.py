@@ -8,11 +8,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from convert.__main__ import main
+from convert.rungs import RUNTIMES
 from dyncp import audio
 from quantize.model import save_model
 from tests.convert.built import Built, edited, values, with_metadata
@@ -20,10 +22,14 @@ from tests.quantize.command import Finished, assert_refused, run
 from tests.quantize.models import with_layer
 
 
+def save_features(built: Built, folder: Path) -> Path:
+    np.save(folder / "features.npy", built.features(30))
+    return folder / "features.npy"
+
+
 def parity(built: Built, folder: Path, **changes: object) -> Finished:
     """``parity`` over features of noisy speech; None leaves an argument out."""
-    features = folder / "features.npy"
-    np.save(features, built.features(30))
+    features = save_features(built, folder)
     arguments: dict[str, object] = {
         "quantized": built.quantized, "tflite": built.tflite, "features": features,
         "out": folder / "parity.json", **changes,
@@ -43,18 +49,22 @@ def test_parity_passes_and_writes_its_report(output: Built, tmp_path: Path) -> N
     assert content["passed"] is True
     assert content["preset"] == "tiny-output-1-5"
     assert content["model_hash"] == output.model.model_hash
-    assert (content["input"], content["frames"]) == ("features.npy", 30)
+    assert content["input"] == str(tmp_path / "features.npy")
+    assert (content["frames"], content["reference"]) == (30, "float, torch")
     rungs = {rung["name"]: rung for rung in content["rungs"]}
-    assert [(name, rung["exact"], rung["passed"]) for name, rung in rungs.items()] == [
-        ("integer model", True, True),
-        ("tflite-runtime, reference kernels", True, True),
-        ("ai-edge-litert, reference kernels", True, True),
-        ("tensorflow, reference kernels", True, True),
-        ("ai-edge-litert, optimised kernels", False, True),
-        ("float, ONNX Runtime", False, True),
+    assert [(name, rung["kind"], rung["passed"]) for name, rung in rungs.items()] == [
+        ("float, torch", "float", True),
+        ("integer model", "exact", True),
+        ("float, ONNX Runtime", "float", True),
+        *((f"{runtime}, reference kernels", "exact", True) for runtime in RUNTIMES),
+        ("ai-edge-litert, optimised kernels", "optimised", True),
     ]
-    assert all(rung["gate_agreement"] > 0.7 for rung in rungs.values())
-    assert finished.out.count("equal") == 4
+    assert all(rung["gate_agreement"] > 0.7 for rung in list(rungs.values())[1:])
+    assert finished.out.count("  equal\n") == 4
+    total = sum(sequence["frames"] for sequence in content["sequences"])
+    assert total > 30 and len(content["sequences"]) == 9
+    assert {rung["frames"] for rung in rungs.values()} == {total}
+    assert ElementTree.parse(tmp_path / "parity.xml").getroot()[0].get("failures") == "0"
 
 
 def test_parity_takes_recordings_and_only_so_many_frames(static: Built, tmp_path: Path) -> None:
@@ -62,7 +72,12 @@ def test_parity_takes_recordings_and_only_so_many_frames(static: Built, tmp_path
     audio.save_wav(tmp_path / "x.wav", pcm, 16000)
     finished = parity(static, tmp_path, features=None, wav=tmp_path / "x.wav", frames=7)
     assert finished.code == 0
-    assert (report_in(tmp_path)["input"], report_in(tmp_path)["frames"]) == ("x.wav", 7)
+    assert (report_in(tmp_path)["input"], report_in(tmp_path)["frames"]) == (
+        str(tmp_path / "x.wav"), 7,
+    )  # fmt: skip
+    assert report_in(tmp_path)["sequences"][0] == {
+        "name": "x.wav", "adversarial": False, "frames": 7,
+    }  # fmt: skip
 
 
 def test_an_unequal_rung_exits_with_1_and_says_where(output: Built, tmp_path: Path) -> None:
@@ -73,7 +88,8 @@ def test_an_unequal_rung_exits_with_1_and_says_where(output: Built, tmp_path: Pa
     finished = parity(output, tmp_path, tflite=broken)
     assert (finished.code, finished.err) == (1, "")
     assert "DIFFERS" in finished.out
-    assert "first at frame 0, mask, channel 6: expected " in finished.out
+    where = "differs at features.npy, frame 0, layer back, mask, channel 6: expected "
+    assert where in finished.out
     content = report_in(tmp_path)
     assert content["passed"] is False
     assert [rung["passed"] for rung in content["rungs"]] == [True, False, False, False, True]
@@ -81,6 +97,9 @@ def test_an_unequal_rung_exits_with_1_and_says_where(output: Built, tmp_path: Pa
         first = rung["first_difference"]
         assert (first["frame"], first["tensor"], first["channel"]) == (0, "mask", 6)
         assert rung["mismatches"] > 0
+    suite = ElementTree.parse(tmp_path / "parity.xml").getroot()[0]
+    failures = [case.get("name") for case in suite if case.find("failure") is not None]
+    assert {f"{runtime}, reference kernels: features.npy" for runtime in RUNTIMES} <= set(failures)
 
 
 def test_a_broken_gate_entry_exits_with_1(output: Built, tmp_path: Path) -> None:
@@ -90,6 +109,105 @@ def test_a_broken_gate_entry_exits_with_1(output: Built, tmp_path: Path) -> None
     broken = edited(output.tflite, tmp_path / "broken.tflite", with_metadata(shift))
     assert parity(output, tmp_path, tflite=broken).code == 1
     assert report_in(tmp_path)["rungs"][1]["first_difference"]["tensor"] == "gate0_open"
+
+
+def test_what_is_left_out_is_said_and_not_run(output: Built, tmp_path: Path) -> None:
+    out = ("tensorflow", "ai-edge-litert")
+    finished = run(
+        main, "parity", "--quantized", output.quantized, "--tflite", output.tflite, "--features",
+        save_features(output, tmp_path), "--out", tmp_path / "parity.json", "--no-adversarial",
+        *(word for name in out for word in ("--without", name)),
+    )  # fmt: skip
+    assert (finished.code, finished.err) == (0, "")
+    content = report_in(tmp_path)
+    names = [rung["name"] for rung in content["rungs"]]
+    assert names == ["integer model", "tflite-runtime, reference kernels"]
+    assert len(content["left_out"]) == 3
+    assert [sequence["name"] for sequence in content["sequences"]] == ["features.npy"]
+    assert f"left out: {'; '.join(content['left_out'])}" in finished.out
+
+
+@pytest.mark.parametrize("absent", ["tflite_runtime.interpreter", "onnxruntime"])
+def test_a_missing_package_fails_the_ladder_and_the_rest_is_climbed(
+    output: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, absent: str
+) -> None:
+    """A rung that nobody ran must not be taken for one that passed."""
+    monkeypatch.setitem(sys.modules, absent, None)  # as Python marks what cannot be imported
+    finished = parity(output, tmp_path, onnx=output.onnx)
+    assert (finished.code, finished.err) == (2, "")
+    content = report_in(tmp_path)
+    broken = [rung for rung in content["rungs"] if rung["error"]]
+    assert len(broken) == 1 and not broken[0]["passed"]
+    assert absent.partition(".")[0].replace("_", "-") in broken[0]["error"]
+    assert "is not installed" in finished.out and "NOT RUN" in finished.out
+    assert content["passed"] is False
+    assert sum(rung["passed"] for rung in content["rungs"]) == 5
+
+
+OWN = """
+from convert.rung_list import FunctionRung
+from convert.rungs import IntegerRung
+
+def mine(model, tflite):
+    def start():
+        rung = IntegerRung(model)
+        return rung.step
+    return FunctionRung("mine", "exact", start)
+
+def off(model, tflite):
+    def start():
+        rung = IntegerRung(model)
+        def step(features):
+            outputs = rung.step(features)
+            outputs["gate1_logits"][2] ^= 1
+            return outputs
+        return step
+    return FunctionRung("off", "exact", start)
+
+def nothing(model, tflite):
+    return 5
+"""
+
+
+def test_a_rung_of_ones_own_is_climbed(
+    output: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "own_rungs.py").write_text(OWN, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path / "modules"))
+    assert parity(output, tmp_path, rung="own_rungs:mine").code == 0
+    assert report_in(tmp_path)["rungs"][-1]["name"] == "mine"
+    finished = parity(output, tmp_path, rung="own_rungs:off")
+    assert finished.code == 1
+    assert "off first differs at features.npy, frame 0, layer block1.score" in finished.out
+    left = ("features.npy", "modules", "parity.json", "parity.xml")
+    for name, message in (
+        ("nothing", "no 'name', so it is no rung"),
+        ("none", "no such function"),
+    ):
+        finished = parity(output, tmp_path, rung=f"own_rungs:{name}")
+        assert_refused(finished, message, tmp_path, *left)
+    assert_refused(parity(output, tmp_path, rung="no_module"), "MODULE:FUNCTION", tmp_path, *left)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"without": "nope"}, "--without nope: no such rung; there are: integer model; tflite"),
+        ({"without": "integer model"}, "cannot be left out"),
+        ({"seed": -1}, "--seed must not be negative"),
+    ],
+)
+def test_choices_that_cannot_be(
+    output: Built, tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    assert_refused(parity(output, tmp_path, **changes), message, tmp_path, "features.npy")
+
+
+def test_the_report_must_be_json(output: Built, tmp_path: Path) -> None:
+    """JUnit goes beside it under the same name; parity.xml would be written twice."""
+    finished = parity(output, tmp_path, out=tmp_path / "parity.xml")
+    assert_refused(finished, "--out must end in .json", tmp_path, "features.npy")
 
 
 def write_bytes(content: bytes) -> Callable[[Path], object]:
@@ -276,4 +394,4 @@ def test_the_terminal_stays_clean_while_runtimes_load(output: Built, tmp_path: P
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-    assert len(done.stdout.splitlines()) == 5
+    assert done.stdout.count("  equal\n") == 4

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convert.ladder import Difference, Outputs, climb
+from convert.adversarial import adversarial_sequences
+from convert.comparison import Difference, Outputs
+from convert.ladder import FrameSequence, climb
 from convert.rungs import RUNTIMES, IntegerRung, OnnxRung, TfliteRung, TorchRung
 from dyncp.errors import UserError
 from dyncp.state import output_shapes
@@ -22,18 +24,25 @@ Edit = Callable[[Any], None]
 FRAMES = 300
 
 
+def speech(built: Built, frames: int, start: int = 0) -> list[FrameSequence]:
+    """Noisy speech as the one sequence of a ladder."""
+    return [FrameSequence("speech", built.frames(frames)[start:])]
+
+
 def test_every_runtime_equals_the_integer_model(any_built: Built) -> None:
-    """In every value of every tensor, over noisy speech, from a cold start."""
+    """In every value of every tensor and probe, over noisy speech and adversarial frames."""
     frames = any_built.frames(FRAMES)
+    sequences = [*speech(any_built, FRAMES), *adversarial_sequences(any_built.model)]
+    total = sum(len(sequence.frames) for sequence in sequences)
     rungs = [IntegerRung(any_built.model)]
     rungs += [TfliteRung(any_built.tflite, runtime) for runtime in RUNTIMES]
-    report = climb(rungs, frames)
+    report = climb(rungs, sequences)
     preset = any_built.preset
     per_frame = sum(shape[1] for shape in output_shapes(preset).values())
-    per_frame += preset.blocks * preset.gated_channels
+    per_frame += preset.blocks * preset.gated_channels + len(any_built.model.probes)
     for result in report.rungs:
         assert result.exact
-        assert (result.values, result.mismatches) == (FRAMES * per_frame, 0), result.line()
+        assert (result.values, result.mismatches) == (total * per_frame, 0), result
     assert len({result.name for result in report.rungs}) == 4
     assert report.passed
     if preset.gate:
@@ -47,9 +56,8 @@ def test_every_runtime_equals_the_integer_model(any_built: Built) -> None:
 def test_a_ladder_may_be_climbed_again(output: Built) -> None:
     """Nothing of the first climb is left in a rung's states."""
     rungs = [IntegerRung(output.model), TfliteRung(output.tflite)]
-    frames = output.frames(40)
-    climb(rungs, frames)
-    assert climb(rungs, frames[10:]).passed
+    climb(rungs, speech(output, 40))
+    assert climb(rungs, speech(output, 40, start=10)).passed
 
 
 def test_gates_are_told_by_channel(hidden: Built) -> None:
@@ -64,7 +72,7 @@ def test_gates_are_told_by_channel(hidden: Built) -> None:
 
 def test_optimised_kernels_are_beside_the_ladder(output: Built) -> None:
     rung = TfliteRung(output.tflite, "ai-edge-litert", "optimised")
-    assert not rung.exact
+    assert rung.kind == "optimised"
     assert rung.name == "ai-edge-litert, optimised kernels"
 
 
@@ -72,9 +80,9 @@ def test_torch_and_onnx_agree_with_each_other_and_nearly_with_the_integers(
     any_built: Built,
 ) -> None:
     rungs = [IntegerRung(any_built.model), OnnxRung(any_built.onnx, any_built.model)]
-    report = climb(rungs, any_built.frames(20), TorchRung(any_built.network, any_built.model))
-    integer, onnx = report.rungs
-    assert report.passed
+    floating = TorchRung(any_built.network, any_built.model)
+    torch, integer, onnx = climb(rungs, speech(any_built, 20), floating).rungs
+    assert torch.kind == onnx.kind == "float"
     assert onnx.values is None
     assert onnx.mask_snr_db is None or onnx.mask_snr_db > 100
     assert integer.mask_snr_db is not None
@@ -91,7 +99,7 @@ def test_torch_and_onnx_agree_with_each_other_and_nearly_with_the_integers(
 
 
 def located(built: Built, path: Path, frames: int = 60) -> Difference:
-    report = climb([IntegerRung(built.model), TfliteRung(path)], built.frames(frames))
+    report = climb([IntegerRung(built.model), TfliteRung(path)], speech(built, frames))
     assert not report.passed
     first = report.rungs[1].first_difference
     assert first is not None
@@ -139,7 +147,7 @@ def break_weight(built: Built, layer: str, row: int) -> tuple[QuantizedModel, Ed
     ],
 )
 def test_a_broken_weight_is_located(output: Built, tmp_path: Path, layer: str, tensor: str) -> None:
-    """At the layer's own tensor and channel, in the first frame in which it shows."""
+    """At the layer by name, its own tensor and channel, in the first frame in which it shows."""
     right = IntegerModel(output.model).run(output.frames(60))
     channel = int(np.argmax(right[tensor].std(axis=0)))
     broken, edit = break_weight(output, layer, channel)
@@ -147,6 +155,12 @@ def test_a_broken_weight_is_located(output: Built, tmp_path: Path, layer: str, t
     found = located(output, edited(output.tflite, tmp_path / "x.tflite", edit))
     assert found.channel == channel
     assert (found.frame, found.tensor) == (first_of(right, wrong, tensor)[0], tensor)
+    assert found.layer == layer
+    for name in found.equal:
+        if name in right:
+            np.testing.assert_array_equal(
+                right[name][: found.frame + 1], wrong[name][: found.frame + 1]
+            )
     assert found.expected == right[tensor][found.frame, channel]
     assert found.got == wrong[tensor][found.frame, channel]
 
@@ -227,6 +241,24 @@ def test_a_state_of_another_age_is_located(output: Built, tmp_path: Path) -> Non
     assert found.frame >= 1
 
 
+def test_a_broken_probe_is_located_by_its_name(output: Built, tmp_path: Path) -> None:
+    """The network is equal, and what it says of the sound is not."""
+
+    def shift(entry: Metadata) -> None:
+        entry["probes"][0]["bias"] += 1
+
+    path = edited(output.tflite, tmp_path / "x.tflite", with_metadata(shift))
+    name = output.model.probes[0].name
+    rungs = [IntegerRung(output.model), TfliteRung(path)]
+    result = climb(rungs, speech(output, 20), labels={"probes": [name]}).rungs[1]
+    found = result.first_difference
+    assert found is not None
+    assert (found.frame, found.tensor, found.channel, found.label) == (0, "probes", 0, name)
+    assert (found.got or 0) - (found.expected or 0) == 1
+    assert result.mismatches == 20
+    assert found.equal == ("gate0_open", "gate1_open")
+
+
 # What cannot be loaded is said in one line.
 
 
@@ -243,6 +275,8 @@ def test_a_state_of_another_age_is_located(output: Built, tmp_path: Path) -> Non
         (lambda e: e["gates"][0].pop("group"), "no frame can be run"),
         (lambda e: e["gates"][0].update(group=-1), "no frame can be run"),
         (lambda e: e.update(gates=5), "no frame can be run"),
+        (lambda e: e["probes"][0]["weights"].pop(), "no frame can be run"),
+        (lambda e: e["probes"][0].pop("bias"), "no frame can be run"),
         (lambda e: e.pop("states"), "lacks 'states'"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from dyncp.data.noise import HELD_OUT
 from dyncp.data.noise_clips import noise_classes
 from dyncp.data.source import Mixture
 from dyncp.network import GatedConvFSENet
-from dyncp.quality import Clip, format_clips, score, score_test_split, to_json
+from dyncp.quality import Clip, Recipe, format_clips, recipes, score, score_test_split, to_json
 from tests.conftest import tiny_preset
 from tests.dyncp.quick_probes import InProcess
 
@@ -135,3 +136,33 @@ def test_the_table_has_means_of_what_was_measured() -> None:
     assert siren == ["siren", "no", "4.00", "9.00", "1.50", "nan", "0.50", "0.60", "1.00"]
     assert trained[1:] == hum[1:] and other[1:] == siren[1:]
     assert len(format_clips([CLIP]).splitlines()) == 3
+
+
+def recipe_of(**changes: Any) -> Recipe:
+    return dataclasses.replace(Recipe(16000, None, "pink", 5.0, 0, 1.0), **changes)
+
+
+def test_a_recipe_gives_the_same_clip_in_every_process() -> None:
+    """Whoever scores networks apart must score them on the same sound."""
+    recipe = recipe_of()
+    one = recipe.mix()
+    quality._opened.cache_clear()
+    other = pickle.loads(pickle.dumps(recipe)).mix()
+    assert one.noisy.tobytes() == other.noisy.tobytes()
+    assert one.clean.tobytes() == other.clean.tobytes()
+    assert (one.noise, one.snr, len(one.noisy)) == ("pink", 5.0, 16000)
+
+
+@pytest.mark.parametrize("changes", [{"number": 1}, {"snr": 0.0}, {"noise": "white"}])
+def test_another_recipe_gives_another_clip(changes: dict[str, Any]) -> None:
+    assert recipe_of().mix().noisy.tobytes() != recipe_of(**changes).mix().noisy.tobytes()
+
+
+def test_the_recipes_are_every_noise_at_every_snr() -> None:
+    found = recipes(16000, repeats=2, seconds=3.0)
+    assert len(set(found)) == len(found) == len(noise_classes("test")) * 3 * 2
+    assert {(r.noise, r.snr) for r in found} == {
+        (kind, snr) for kind in noise_classes("test") for snr in (0.0, 5.0, 10.0)
+    }
+    assert {recipe.noise for recipe in found if not recipe.seen} == set(HELD_OUT)
+    assert all((r.rate, r.data, r.seconds) == (16000, None, 3.0) for r in found)

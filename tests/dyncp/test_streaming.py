@@ -9,6 +9,7 @@ from dyncp.network import GatedConvFSENet, moving_average
 from dyncp.preset import Preset
 from dyncp.state import StateRings, input_shapes, output_shapes
 from dyncp.streaming import StreamingNet
+from tests.conftest import tiny_preset
 
 
 def network_with_statistics(preset: Preset, seed: int = 0) -> GatedConvFSENet:
@@ -84,3 +85,11 @@ def test_gate_gets_a_gradient(any_tiny_preset: Preset) -> None:
     network(torch.rand(2, any_tiny_preset.audio.bins, 12)).mask.sum().backward()
     for block in network.blocks:
         assert block.gate.score.weight.grad.abs().sum() > 0
+
+
+def test_making_the_streaming_form_leaves_the_network_free_to_train() -> None:
+    """Training validates on the way: what it validates must not be frozen by that."""
+    network = GatedConvFSENet(tiny_preset())
+    streaming = StreamingNet(network)
+    assert all(parameter.requires_grad for parameter in network.parameters())
+    assert not any(parameter.requires_grad for parameter in streaming.parameters())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from dyncp.preset import Preset, load_preset
 from firmware_bridge.emulator import EmulatorTransport
 from firmware_bridge.session import Board
 from targets.board import board_names, load_board
+from targets.sanitised_rung import PROGRAM
 from tests.firmware_bridge.fake_board import FakeBoard, build_library
 
 BOARD = "mps2-an386"
@@ -25,7 +27,7 @@ COMMAND_SECONDS = 900
 """Generous: a busy machine converts the network in minutes."""
 
 
-def run(*command: object) -> subprocess.CompletedProcess[str]:
+def run(*command: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """``python -m`` with arguments; never raises for its exit code."""
     return subprocess.run(
         [sys.executable, "-m", *map(str, command)],
@@ -33,6 +35,7 @@ def run(*command: object) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=COMMAND_SECONDS,
         check=False,
+        env={**os.environ, **environment},
     )
 
 
@@ -57,8 +60,13 @@ class Built:
         return load_preset("paper")
 
     @property
-    def checkpoint(self) -> Path:
+    def trained(self) -> Path:
         return self.folder / "model.pt"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The float network of the integers."""
+        return self.folder / "deployed.pt"
 
     @property
     def quantized(self) -> Path:
@@ -77,12 +85,21 @@ class Built:
         return self.folder / "host" / "libsluice.so"
 
     @property
+    def sanitised(self) -> Path:
+        return self.library.parent / PROGRAM
+
+    @property
     def firmware(self) -> Path:
         return self.folder / "board" / "firmware.elf"
 
     @property
     def noisy(self) -> Path:
         return self.folder / "noisy.wav"
+
+    @property
+    def stream(self) -> Path:
+        """A thousand frames and more in two kinds of noise."""
+        return self.folder / "stream.wav"
 
     @property
     def clean(self) -> Path:
@@ -104,12 +121,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     built = Built(tmp_path_factory.mktemp("paper"))
     steps: tuple[tuple[object, ...], ...] = (
         ("dyncp", "example", "--noisy", built.noisy, "--clean", built.clean),
-        ("dyncp", "checkpoint", "--preset", "paper", "--out", built.checkpoint),
-        ("quantize", "--checkpoint", built.checkpoint, "--out", built.quantized),
+        ("dyncp", "stream", "--out", built.stream, "--seconds", 17),
+        ("dyncp", "checkpoint", "--preset", "paper", "--out", built.trained),
+        ("quantize", "ptq", "--checkpoint", built.trained, "--deployed", built.checkpoint,
+         "--out", built.quantized),
         ("convert", "onnx", "--checkpoint", built.checkpoint, "--out", built.onnx),
         ("convert", "tflite", "--onnx", built.onnx, "--quantized", built.quantized,
          "--out", built.model),
-        ("targets", "host", "--model", built.model, "--out", built.library.parent),
+        ("targets", "host", "--model", built.model, "--out", built.library.parent, "--sanitised"),
         ("targets", "firmware", "--model", built.model, "--board", BOARD,
          "--out", built.firmware.parent),
     )  # fmt: skip

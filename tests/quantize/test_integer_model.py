@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dyncp.errors import UserError
 from dyncp.preset import Preset
 from dyncp.state import StateRings, input_shapes, output_shapes
 from dyncp.streaming import StreamingNet
+from quantize import integer_model
 from quantize.agreement import signal_to_noise
 from quantize.arithmetic import Addition, dequantise, quantise
+from quantize.calibrate import round_network
 from quantize.integer_model import IntegerModel, open_gates, probe_score
 from quantize.model import QuantizedModel
 from quantize.wiring import tensor_activation
@@ -89,7 +94,7 @@ def test_it_follows_the_float_network(any_tiny_preset: Preset) -> None:
 def test_closed_hidden_channels_leave_their_zero_point(group: int, pool_frames: int) -> None:
     preset = tiny_preset("hidden", group, pool_frames)
     model = tiny_model(preset)
-    outputs = IntegerModel(model).run(frames_of(model, 60))
+    outputs = IntegerModel(model).run(frames_of(model, 60, seed=7))
     for block, opened in enumerate(open_gates(model, outputs)):
         channels = np.repeat(opened, group, axis=1)
         taps = outputs[f"taps{block}_out"]
@@ -209,3 +214,127 @@ def test_a_saturated_sum_does_not_wrap(model: QuantizedModel) -> None:
     table = model.sigmoid_table
     assert mask[::2].tolist() == [table[0]] * 17
     assert mask[1::2].tolist() == [table[255]] * 16
+
+
+@pytest.mark.parametrize("preset", [tiny_preset(), tiny_preset("hidden", 4, 1), tiny_preset(None)])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_how_a_stream_is_cut_changes_no_byte(preset: Preset, data: st.DataObject) -> None:
+    """Whole, frame by frame or in pieces, some shorter than the rings and some longer."""
+    model = tiny_model(preset)
+    frames = frames_of(model, 60)
+    whole = IntegerModel(model).run(frames)
+    cuts = sorted(data.draw(st.sets(st.integers(1, 59), max_size=12)))
+    stream = IntegerModel(model)
+    parts = []
+    for start, stop in pairwise([0, *cuts, 60]):
+        if data.draw(st.booleans()):
+            rows = [stream.step(frame) for frame in frames[start:stop]]
+            parts += [{name: values[None] for name, values in row.items()} for row in rows]
+        else:
+            parts.append(stream._advance(frames[start:stop]))
+    for name, values in whole.items():
+        np.testing.assert_array_equal(np.concatenate([p[name] for p in parts]), values, name)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 7, 60])
+def test_a_long_run_is_that_of_its_frames(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`run` takes some frames at once: at the seams the rings must hand over all they hold."""
+    model = tiny_model(tiny_preset())
+    frames = frames_of(model, 60)
+    stream = IntegerModel(model)
+    rows = [stream.step(frame) for frame in frames]
+    monkeypatch.setattr(integer_model, "_CHUNK", chunk)
+    outputs = stream.run(frames)
+    for name, values in outputs.items():
+        np.testing.assert_array_equal(values, [row[name] for row in rows], name)
+
+
+def test_more_frames_than_are_taken_at_once(model: QuantizedModel) -> None:
+    frames = np.tile(frames_of(model, 60), (18, 1))
+    assert len(frames) > 2 * integer_model._CHUNK
+    stream = IntegerModel(model)
+    outputs = stream.run(frames)
+    stream.reset()
+    for start in (0, 300, 900):
+        stop = {0: 300, 300: 900, 900: len(frames)}[start]
+        for name, values in stream._advance(frames[start:stop]).items():
+            np.testing.assert_array_equal(values, outputs[name][start:stop], name)
+
+
+@pytest.mark.parametrize(
+    ("frames", "message"),
+    [
+        (np.zeros(33, np.int8), r"must be int8 \[T, 33\], not int8 \[33\]"),
+        (np.zeros((5, 32), np.int8), r"must be int8 \[T, 33\], not int8 \[5, 32\]"),
+        (np.zeros((33, 5), np.int8), r"not int8 \[33, 5\]"),
+        (np.zeros((1, 5, 33), np.int8), r"not int8 \[1, 5, 33\]"),
+        (np.zeros((5, 33), np.float32), r"not float32 \[5, 33\]"),
+        (np.zeros((5, 33), np.uint8), r"not uint8 \[5, 33\]"),
+    ],
+)
+def test_frames_of_another_kind_are_refused(
+    model: QuantizedModel, frames: NDArray, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        IntegerModel(model).run(frames)
+
+
+def score_layer(model: QuantizedModel, accumulators: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The logits, above their zero point, of a score layer whose bias is all it adds."""
+    name = "block0.score"
+    zero_point = model.activations[model.layers[name].spec.input].zero_point
+    scores = []
+    for row in accumulators.reshape(-1, 16):
+        layer = integer_model._Layer(with_layer(model, name, bias=row.astype(np.int32)), name)
+        scores.append(layer(np.full((1, 4), zero_point))[0])
+    return np.concatenate(scores) - model.activations["gate0_logits"].zero_point
+
+
+def test_a_gate_is_open_exactly_where_its_logit_is_above_0(model: QuantizedModel) -> None:
+    """Without the half step all logits of up to half an int8 step would be closed."""
+    name = "block0.score"
+    layer, grids = model.layers[name], model.activations
+    step = grids[layer.spec.input].scale * layer.weight_scale.astype(np.float64)
+    half_step = grids["gate0_logits"].scale / 2
+    rng = np.random.default_rng(5)
+    rows = 200
+    # Logits of the float network within one int8 step of the threshold, and at its edge.
+    logits = rng.uniform(-1, 1, (rows, 16)) * 2 * half_step
+    logits[::2] *= 0.1
+    accumulators = np.rint((logits + half_step) / step).astype(np.int64)
+    opened = score_layer(model, accumulators).reshape(rows, 16) > 0
+    held = accumulators * step - half_step
+    # The multiplier has 31 bits, of which the first rounding keeps units of 2 ** -shift.
+    sure = abs(held) > 2 * step
+    assert sure.mean() > 0.9
+    np.testing.assert_array_equal(opened[sure], held[sure] > 0)
+
+
+def test_gates_have_no_bias_towards_closed(model: QuantizedModel) -> None:
+    name = "block0.score"
+    layer, grids = model.layers[name], model.activations
+    step = grids[layer.spec.input].scale * layer.weight_scale.astype(np.float64)
+    scale = grids["gate0_logits"].scale
+    logits = np.random.default_rng(6).uniform(-scale, scale, (400, 16))
+    shifted = np.rint((logits + scale / 2) / step).astype(np.int64)
+    opened = score_layer(model, shifted) > 0
+    assert abs(opened.mean() - (logits > 0).mean()) < 0.005
+    # What the shift is there for: without it a quarter is lost.
+    plain = score_layer(model, np.rint(logits / step).astype(np.int64)) > 0
+    assert plain.mean() < 0.3
+
+
+def test_the_score_of_a_rounded_network_carries_the_half_step() -> None:
+    """From float weights to the gate: logits a tenth of a step above 0 open, below 0 close."""
+    preset = tiny_preset()
+    for sign in (1, -1):
+        network = mixed_network(preset)
+        scale = tiny_model(preset).activations["gate0_logits"].scale
+        with torch.no_grad():
+            network.blocks[0].gate.score.weight.zero_()
+            network.blocks[0].gate.score.bias.fill_(sign * 0.1 * scale)
+        model = round_network(network, tiny_model(preset).activations)
+        outputs = IntegerModel(model).run(frames_of(model, 5))
+        assert open_gates(model, outputs)[0].all() == (sign > 0)
+        assert open_gates(model, outputs)[0].any() == (sign > 0)

@@ -10,8 +10,9 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from quantize import arithmetic
-from quantize.calibrate import Range, sigmoid_activation
+from quantize.calibrate import activation, sigmoid_activation
 from quantize.checks import LOGIT_SCALE_MIN
+from quantize.ranges import Range
 from tests.quantize.one_operator import RUNTIMES, Operand, like, run_operator
 
 EVERY_INT8 = np.arange(-128, 128).astype(np.int8)
@@ -124,7 +125,7 @@ def test_the_moving_average_is_rounded_alike(runtime: str, frames: int) -> None:
 
 @pytest.mark.parametrize(("low", "high"), [(-3.1, 2.7), (-0.01, 0.4), (-30.0, 1.0), (0.0, 9.0)])
 def test_the_sigmoid_table_is_the_runtimes(runtime: str, low: float, high: float) -> None:
-    grid = sigmoid_activation(Range(low, high))
+    grid = sigmoid_activation(activation(Range(low, high)))
     got = run_operator(
         runtime,
         "LOGISTIC",
