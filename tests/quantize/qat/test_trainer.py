@@ -131,6 +131,20 @@ def test_every_weight_is_trained(tmp_path: Path) -> None:
         assert not torch.equal(parameter, before[name]), name
 
 
+def test_every_step_hears_other_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = trainer_of(tmp_path)
+    heard = []
+    batch = trainer.source.batch
+
+    def listened(seed: Sequence[int], count: int, seconds: float) -> list[Mixture]:
+        heard.append(batch(seed, count, seconds))
+        return heard[-1]
+
+    monkeypatch.setattr(trainer.source, "batch", listened)
+    trainer.run()
+    assert len({mixtures[0].noisy.tobytes() for mixtures in heard}) == len(heard) == 4
+
+
 def test_the_teacher_stays_and_so_do_the_statistics_of_the_norms(tmp_path: Path) -> None:
     trainer = trainer_of(tmp_path)
     trainer.run()
