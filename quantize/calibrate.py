@@ -20,6 +20,7 @@ from quantize.arithmetic import INT8_MAX, INT8_MIN, sigmoid_table, sigmoid_value
 from quantize.checks import (
     LOGIT_SCALE_LIMIT,
     LOGIT_SCALE_MIN,
+    LOGIT_SHIFT,
     MASK_SCALE,
     MASK_ZERO_POINT,
     SIGMOID_TIE_MARGIN,
@@ -143,8 +144,7 @@ def _quantise_layer(
     weight = module.weight.detach().double().reshape(spec.outputs, spec.inputs).numpy()
     bias = module.bias.detach().double().numpy()
     if spec.role == "score":
-        # Rounded, a logit of less than half a step would be the zero point, which is closed.
-        bias = bias + activations[spec.output].scale / 2
+        bias = bias + activations[spec.output].scale * LOGIT_SHIFT
     scale = np.maximum(
         np.abs(weight).max(axis=1) / WEIGHT_LIMIT, np.abs(bias) / (input_scale * _BIAS_STEPS)
     )

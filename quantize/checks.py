@@ -25,6 +25,10 @@ LOGIT_SCALE_MIN = 0.002
 LOGIT_SCALE_LIMIT = 1.0
 """TFLite's int8 GREATER aborts on operand scales of 1 and above."""
 
+LOGIT_SHIFT = 127 / 256
+"""What a score's bias carries more, in steps of the logit: rounded, a logit of less than half
+a step would be the zero point, which is closed. Not quite half: a dead gate's 0 stays closed."""
+
 MASK_SCALE, MASK_ZERO_POINT = 1.0 / 256.0, -128
 """What LOGISTIC's output must have (``SigmoidPrepare``, ``kernels/activations.cc``)."""
 

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from dyncp.network import Block, GatedConvFSENet, NetworkOutput, heaviside, moving_average
 from quantize.arithmetic import INT8_MAX, INT8_MIN
 from quantize.calibrate import sigmoid_activation
-from quantize.checks import WEIGHT_LIMIT
+from quantize.checks import LOGIT_SHIFT, WEIGHT_LIMIT
 from quantize.model import Activation
 from quantize.wiring import block_input
 
@@ -140,8 +140,9 @@ class FakeQuantNet(nn.Module):
             squeezed = F.relu(self._convolve(pooled, block.gate.squeeze, source))
             squeezed = self._on_grid(squeezed, f"{inner}squeezed")
             name = f"gate{index}_logits"
-            half = self._given[name].scale / (2 * _WIDE if name in self._wide else 2)
-            scores = self._convolve(squeezed, block.gate.score, f"{inner}squeezed", half)
+            step = self._given[name].scale / (_WIDE if name in self._wide else 1)
+            shift = step * LOGIT_SHIFT
+            scores = self._convolve(squeezed, block.gate.score, f"{inner}squeezed", shift)
             logits = self._on_grid(scores, name)
             openings = heaviside(logits, block.surrogate).repeat_interleave(block.group, dim=1)
         hidden = F.conv2d(x, *self._folded(block.up, block.up_norm, source))

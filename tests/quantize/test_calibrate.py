@@ -19,7 +19,7 @@ from quantize.calibrate import (
     quantise_network,
     sigmoid_activation,
 )
-from quantize.checks import check_logit_scale
+from quantize.checks import LOGIT_SHIFT, check_logit_scale
 from quantize.integer_model import probe_score
 from quantize.model import QuantizedModel
 from quantize.ranges import Range, observe
@@ -172,7 +172,7 @@ def test_every_weight_is_its_float_rounded(any_tiny_preset: Preset) -> None:
         step = model.activations[layer.spec.input].scale * steps
         if layer.spec.role == "score":
             # So that any logit above 0 is above the zero point once it is rounded.
-            bias = bias + model.activations[layer.spec.output].scale / 2
+            bias = bias + model.activations[layer.spec.output].scale * LOGIT_SHIFT
         assert np.abs(bias / step - layer.bias).max() <= 0.5 + 1e-5 * np.abs(layer.bias).max()
 
 
