@@ -26,8 +26,8 @@ class Checkpoint:
 
     A probe is ``{"name", "weights": float32 [blocks * gates], "bias": float}``;
     its score is the bias plus the weights of the open gates. ``grids``: scale and zero
-    point of every activation, if they were trained with the weights (quantisation-aware
-    training); empty: they are to be calibrated.
+    point of every activation, if the weights were trained through their rounding
+    (quantisation-aware training); empty: they are to be calibrated.
     """
 
     preset: Preset

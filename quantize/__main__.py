@@ -51,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--no-balance", action="store_true", help="leave the channels of a tensor as they are"
         )
+    ptq.add_argument(
+        "--no-compensation", action="store_true", help="round each weight to the nearest"
+    )
     qat.add_argument("--folder", type=Path, required=True, help="keeps the run's state")
     qat.add_argument("--steps", type=int, help="of training (default 600)")
     qat.add_argument("--data", type=Path, help="a corpus to train on (default: synthetic)")
@@ -71,7 +74,7 @@ def _clips(args: argparse.Namespace, checkpoint: Checkpoint) -> list[NDArray[np.
     return calibration_features(checkpoint.preset, args.seconds, _CALIBRATION_SEED)
 
 
-def _rounded(args: argparse.Namespace) -> tuple[Checkpoint, QuantizedModel, str]:
+def _rounded(args: argparse.Namespace, compensated: bool) -> tuple[Checkpoint, QuantizedModel, str]:
     """The checkpoint, balanced unless that is not wanted, its integers, and what was done."""
     from dyncp.checkpoint import load_checkpoint
     from quantize.balance import balance
@@ -80,12 +83,12 @@ def _rounded(args: argparse.Namespace) -> tuple[Checkpoint, QuantizedModel, str]
     if not 1.0 <= args.seconds <= 3600.0:
         raise UserError(f"--seconds must lie in 1..3600, not {args.seconds:g}")
     checkpoint = load_checkpoint(args.checkpoint)
-    if checkpoint.grids:
-        return checkpoint, round_trained(checkpoint), "grids trained with the checkpoint"
     clips = _clips(args, checkpoint)
+    if checkpoint.grids:
+        return checkpoint, round_trained(checkpoint, clips), "on the grids of its training"
     if not args.no_balance:
         checkpoint.network = balance(checkpoint.network, clips)
-    model = quantise_network(checkpoint.network, clips, checkpoint.probes, args.method)
+    model = quantise_network(checkpoint.network, clips, checkpoint.probes, args.method, compensated)
     frames = sum(clip.shape[1] for clip in clips)
     return checkpoint, model, f"calibrated on {frames} frames, by {args.method}"
 
@@ -111,7 +114,7 @@ def _write(
 
 
 def _ptq(args: argparse.Namespace) -> None:
-    _write(args, *_rounded(args))
+    _write(args, *_rounded(args, compensated=not args.no_compensation))
 
 
 def _qat(args: argparse.Namespace) -> int | None:
@@ -126,8 +129,9 @@ def _qat(args: argparse.Namespace) -> int | None:
         torch.set_num_threads(args.threads)
     settings = Settings(steps=args.steps) if args.steps is not None else Settings()
     settings.check()
-    checkpoint, model, _ = _rounded(args)
-    trainer = QatTrainer(checkpoint, model, args.folder, settings, args.data)
+    checkpoint, model, _ = _rounded(args, compensated=False)
+    clips = _clips(args, checkpoint)
+    trainer = QatTrainer(checkpoint, model, clips, args.folder, settings=settings, data=args.data)
     if trainer.resume():
         print(f"going on at step {trainer.step} of {settings.steps}")
     try:

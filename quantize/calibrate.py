@@ -28,6 +28,7 @@ from quantize.checks import (
     SMALLEST_WEIGHT_SCALE,
     WEIGHT_LIMIT,
 )
+from quantize.compensate import Moments, input_moments, round_rows
 from quantize.methods import DEFAULT_METHOD, Method
 from quantize.model import Activation, QuantizedLayer, QuantizedModel, QuantizedProbe
 from quantize.probes import task_of
@@ -89,24 +90,35 @@ def quantise_network(
     features: Iterable[NDArray[np.float32]],
     probes: Sequence[dict[str, Any]] = (),
     method: Method = DEFAULT_METHOD,
+    compensated: bool = False,
 ) -> QuantizedModel:
     """Calibrate on ``features`` by ``method`` (see :func:`observe`) and round the network.
 
+    ``compensated``: weights make good each other's rounding (:mod:`quantize.compensate`).
     ``probes`` are those of a checkpoint: dicts with ``name``, ``weights``
     float32 ``[blocks * gates]`` and ``bias``. Those of one task get one scale.
     """
-    return round_network(network, grids(observe(network, features, method)), probes)
+    clips = list(features)
+    activations = grids(observe(network, clips, method))
+    moments = input_moments(network, clips) if compensated else None
+    return round_network(network, activations, probes, moments)
 
 
 def round_network(
     network: GatedConvFSENet,
     activations: Mapping[str, Activation],
     probes: Sequence[dict[str, Any]] = (),
+    moments: Moments | None = None,
 ) -> QuantizedModel:
-    """The network's weights rounded, between activations on grids that are given."""
+    """The network's weights rounded, between activations on grids that are given.
+
+    Each to the nearest, or with ``moments`` so that they make good each other's error.
+    """
     streaming = StreamingNet(network)
     layers = {
-        spec.name: _quantise_layer(spec, layer_module(streaming, spec), activations)
+        spec.name: _quantise_layer(
+            spec, layer_module(streaming, spec), activations, (moments or {}).get(spec.name)
+        )
         for spec in layer_specs(network.preset)
     }
     table = sigmoid_table(activations["mask_logits"].scale, activations["mask_logits"].zero_point)
@@ -115,16 +127,20 @@ def round_network(
     )
 
 
-def round_trained(checkpoint: Checkpoint) -> QuantizedModel:
-    """The integers of a checkpoint whose grids were trained with it.
+def round_trained(
+    checkpoint: Checkpoint, features: Iterable[NDArray[np.float32]]
+) -> QuantizedModel:
+    """The integers of a checkpoint that was trained through the rounding, on its own grids.
 
+    ``features``: calibration clips, for the compensation of its weights.
     Raises :class:`UserError` where they are not those of its network.
     """
     activations = {name: Activation(*grid) for name, grid in checkpoint.grids.items()}
     missing = [name for name in activation_names(checkpoint.preset) if name not in activations]
     if missing:
         raise UserError(f"the checkpoint's grids lack {missing[0]}; train it anew")
-    return round_network(checkpoint.network, activations, checkpoint.probes)
+    moments = input_moments(checkpoint.network, features)
+    return round_network(checkpoint.network, activations, checkpoint.probes, moments)
 
 
 def layer_module(streaming: StreamingNet, spec: LayerSpec) -> nn.Conv2d:
@@ -137,7 +153,10 @@ def layer_module(streaming: StreamingNet, spec: LayerSpec) -> nn.Conv2d:
 
 
 def _quantise_layer(
-    spec: LayerSpec, module: nn.Conv2d, activations: Mapping[str, Activation]
+    spec: LayerSpec,
+    module: nn.Conv2d,
+    activations: Mapping[str, Activation],
+    moments: NDArray[np.float64] | None,
 ) -> QuantizedLayer:
     assert module.bias is not None
     input_scale = activations[spec.input].scale
@@ -150,7 +169,10 @@ def _quantise_layer(
     )
     scale = np.maximum(scale, SMALLEST_WEIGHT_SCALE).astype(np.float32)
     steps = scale.astype(np.float64)
-    integers = np.clip(np.rint(weight / steps[:, None]), -WEIGHT_LIMIT, WEIGHT_LIMIT)
+    if moments is None:
+        integers = np.clip(np.rint(weight / steps[:, None]), -WEIGHT_LIMIT, WEIGHT_LIMIT)
+    else:
+        integers, bias = round_rows(weight, bias, steps, moments)
     return QuantizedLayer(
         spec,
         integers.astype(np.int8),

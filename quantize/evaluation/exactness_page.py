@@ -192,12 +192,12 @@ def probe_table(probes: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def method_table(ways: Mapping[str, Any]) -> str:
-    header = ["ranges", "balanced"]
+    header = ["ranges", "balanced", "compensated"]
     for name in ways:
         header += [f"`{name}`", "mask SNR, dB"]
     rows = []
     for index, first in enumerate(next(iter(ways.values()))["methods"]):
-        row = [first["method"], "yes" if first["balanced"] else "no"]
+        row = [first["method"], *("yes" if first[x] else "no" for x in header[1:3])]
         for found in ways.values():
             values = found["methods"][index]
             row += [_percent(values["gates"]), f"{values['mask_snr']:.2f}"]
@@ -212,7 +212,7 @@ def wide_table(ways: Mapping[str, Any]) -> str:
     kinds = [None, *(kind for kind in KINDS)]
     rows = []
     for kind in kinds:
-        row = [KINDS[kind] if kind else "none"]
+        row = ["none" if kind is None else KINDS[kind]]
         for found in ways.values():
             values = next((v for v in found["wide"] if v.get("kind") == kind), None)
             row += [_percent(values["gates"]), f"{values['mask_snr']:.2f}"] if values else ["", ""]

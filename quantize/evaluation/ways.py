@@ -32,6 +32,7 @@ KINDS = {
     "filtered": "after `depthwise`",
     "update": "after `down`",
     "mask_logits": "before the sigmoid",
+    "": "all of these",
 }
 """Kinds of activations, by what their names end with."""
 
@@ -39,9 +40,11 @@ KINDS = {
 def compare_ways(checkpoint: Checkpoint) -> dict[str, Any]:
     """Share of equal gates and mask SNR, dB, on a minute of held-out audio, as plain values.
 
-    ``methods``: every way to find ranges, with channels balanced and not, by the integer model.
-    ``wide``: with one kind of activation in 16 bits, by the fake-quantised network, for no
-    integer model has such tensors; its first row, all in 8 bits, is what to compare with.
+    ``methods``: every way to find ranges, with channels balanced and not, and with weights that
+    make good each other's rounding, by the integer model. ``wide``: with one kind of activation
+    in 16 bits, by the fake-quantised network, for no integer model has such tensors; its weights
+    are rounded to the nearest. Its first row, all in 8 bits, is what to compare with; what the
+    last, all in 16, falls short by is the weights'.
     """
     torch.set_num_threads(1)  # small tensors: more threads cost more than they bring
     preset = checkpoint.preset
@@ -52,14 +55,19 @@ def compare_ways(checkpoint: Checkpoint) -> dict[str, Any]:
     balanced = balance(checkpoint.network, clips)
     methods = []
     for method in METHODS:
-        for network in (checkpoint.network, balanced):
+        for network, compensated in (
+            (checkpoint.network, False),
+            (balanced, False),
+            (balanced, True),
+        ):
             found = compare_with_float(
-                network, quantise_network(network, clips, (), method), held_out
+                network, quantise_network(network, clips, (), method, compensated), held_out
             )
             methods.append(
                 {
                     "method": method,
                     "balanced": network is balanced,
+                    "compensated": compensated,
                     "gates": found.gates,
                     "mask_snr": found.mask_snr,
                 }
@@ -68,7 +76,7 @@ def compare_ways(checkpoint: Checkpoint) -> dict[str, Any]:
     names = activation_names(preset)
     wide = [_fake(balanced, model, held_out, ())]
     for kind in KINDS:
-        of_kind = [name for name in names if _kind(name) == kind]
+        of_kind = [name for name in names if _kind(name) == kind or (not kind and name != "mask")]
         if of_kind:
             wide.append({"kind": kind, **_fake(balanced, model, held_out, of_kind)})
     return {"preset": preset.name, "methods": methods, "wide": wide}

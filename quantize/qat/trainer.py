@@ -11,7 +11,7 @@ import hashlib
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,8 @@ from dyncp.training.loss import Transform, distillation_loss, enhancement_loss
 from dyncp.training.run_state import read_state, write_state
 from dyncp.training.trainer import stacked
 from quantize.agreement import compare_with_float
-from quantize.calibrate import round_network
+from quantize.calibrate import quantise_network
+from quantize.methods import DEFAULT_METHOD
 from quantize.model import QuantizedModel
 from quantize.qat.loss import margin_loss
 from quantize.qat.network import FakeQuantNet
@@ -50,11 +51,11 @@ class Settings:
     steps: int = 600
     batch: int = 8
     crop_seconds: float = 2.0
-    rate: float = 1e-5
+    rate: float = 3e-5
     scale_rate: float = 3e-4
     enhancement: float = 0.0
     distillation: float = 1.0
-    margin: float = 0.2
+    margin: float = 0.5
     margin_steps: float = 6.0
     validate_every: int = 100
 
@@ -82,8 +83,8 @@ class Validation:
 
     @property
     def score(self) -> float:
-        """What the best step has most of: right gates first, in 0.01 %, then the mask."""
-        return 1e4 * ((self.gates or 0.0) + (self.own_gates or 0.0)) + self.mask_snr
+        """What the best step has most of: right gates first, in 0.001 %, then the mask."""
+        return 1e5 * (self.own_gates or 0.0) + self.mask_snr
 
 
 class QatTrainer:
@@ -93,14 +94,19 @@ class QatTrainer:
         self,
         checkpoint: Checkpoint,
         start: QuantizedModel,
+        clips: Sequence[NDArray[np.float32]],
         folder: Path,
+        *,
         settings: Settings,
         data: Path | None = None,
     ) -> None:
-        """``start``: the integers of the checkpoint, whose grids training starts from."""
+        """``start``: the integers of the checkpoint, whose grids training starts from.
+
+        ``clips``: calibration features; what was trained is rounded on them anew.
+        """
         settings.check()
         self.preset, self.settings, self.folder = checkpoint.preset, settings, folder
-        self.probes = checkpoint.probes
+        self.probes, self.clips = checkpoint.probes, clips
         torch.manual_seed(self.preset.training.seed)
         self.teacher = checkpoint.network.requires_grad_(False)
         self.network = FakeQuantNet(copy.deepcopy(checkpoint.network), start.activations)
@@ -250,8 +256,13 @@ class QatTrainer:
             yield from group["params"]
 
     def quantised(self) -> QuantizedModel:
-        """The network as it stands, in integers."""
-        return round_network(self.network.network, self.network.activations, self.probes)
+        """The network as it stands, in integers: calibrated anew, and compensated.
+
+        Of the grids trained with it, and each weight to the nearest, more gates flip.
+        """
+        return quantise_network(
+            self.network.network, self.clips, self.probes, DEFAULT_METHOD, compensated=True
+        )
 
     def _validate(self) -> Validation:
         model = self.quantised()
@@ -274,11 +285,10 @@ class QatTrainer:
             "best": asdict(self.best[0]),
             "history": [asdict(v) for v in self.history],
         }
-        grids = {
-            name: (grid.scale, grid.zero_point) for name, grid in self.network.activations.items()
-        }
+        model = self.quantised()
+        grids = {name: (grid.scale, grid.zero_point) for name, grid in model.activations.items()}
         network = self.network.network.requires_grad_(False)
-        return Checkpoint(self.preset, network, self.probes, record, grids), self.quantised()
+        return Checkpoint(self.preset, network, self.probes, record, grids), model
 
 
 def _line(found: Validation) -> str:

@@ -178,10 +178,10 @@ def test_ways_are_compared_and_more_bits_never_counted_as_deployed(
         ways, "calibration_features", lambda p, seconds, seed: [audio_features(p, 200, seed + 6)]
     )
     found = ways.compare_ways(Checkpoint(preset, mixed_network(preset)))
-    assert [(row["method"], row["balanced"]) for row in found["methods"]] == [
-        (method, balanced)
+    assert [(r["method"], r["balanced"], r["compensated"]) for r in found["methods"]] == [
+        (method, *done)
         for method in ("minmax", "percentile", "mse")
-        for balanced in (False, True)
+        for done in ((False, False), (True, False), (True, True))
     ]
     assert all(row["gates"] > 0.8 for row in found["methods"])
     kinds = [row.get("kind") for row in found["wide"]]
@@ -222,13 +222,14 @@ def test_the_page_says_which_aims_are_missed() -> None:
         "`paper`, qat: PESQ lost, at most": False,
         "`paper`, qat: a probe's accuracy or R2 lost, at most (most: vad)": False,
     }
-    methods = [{"method": "mse", "balanced": True, "gates": 0.99, "mask_snr": 20.0}]
+    row = {"method": "mse", "balanced": True, "compensated": False}
+    methods = [row | {"gates": 0.99, "mask_snr": 20.0}]
     wide = [{"gates": 0.98, "mask_snr": 19.0}, {"kind": "input", "gates": 0.99, "mask_snr": 25.0}]
     text = page(found, {"paper": {"methods": methods, "wide": wide}}, probes)
     for shown in (
         "99.890 %",
         "+0.0190 [+0.0190, +0.0190]",
-        "| mse | yes | 99.000 % | 20.00 |",
+        "| mse | yes | no | 99.000 % | 20.00 |",
         "| the residual (block inputs) | 99.000 % | 25.00 |",
         "| 0 to 0.5 | 5.00 % | 100.00 %",
     ):
@@ -240,7 +241,7 @@ def test_a_checkpoint_without_all_grids_is_no_trained_one() -> None:
     checkpoint = Checkpoint(preset, mixed_network(preset), [probe_of(preset)])
     checkpoint.grids = {"features": (0.1, -128)}
     with pytest.raises(UserError, match=r"grids lack block0\.input"):
-        round_trained(checkpoint)
+        round_trained(checkpoint, [])
 
 
 def test_the_clips_are_those_of_the_float_scores() -> None:

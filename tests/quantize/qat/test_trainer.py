@@ -13,18 +13,25 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from dyncp.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from dyncp.data.source import Mixture
 from dyncp.errors import UserError
 from dyncp.preset import Preset
 from dyncp.training.interrupt import StoppedEarly
-from quantize.calibrate import round_trained
+from quantize.calibrate import round_network, round_trained
 from quantize.model import QuantizedModel
 from quantize.qat import trainer as module
 from quantize.qat.trainer import QatTrainer, Settings, Validation
 from tests.conftest import tiny_preset
-from tests.quantize.models import mixed_network, noisy_speech, probe_of, tiny_model
+from tests.quantize.models import (
+    audio_features,
+    mixed_network,
+    noisy_speech,
+    probe_of,
+    tiny_model,
+)
 
 SETTINGS = Settings(steps=4, batch=2, crop_seconds=0.4, rate=1e-3, validate_every=3)
 
@@ -63,7 +70,18 @@ def trainer_of(
     folder: Path, settings: Settings = SETTINGS, preset: Preset | None = None, data: Any = None
 ) -> QatTrainer:
     preset = preset or tiny_preset()
-    return QatTrainer(checkpoint_of(preset), tiny_model(preset), folder, settings, data)
+    return QatTrainer(
+        checkpoint_of(preset),
+        tiny_model(preset),
+        clips_of(preset),
+        folder,
+        settings=settings,
+        data=data,
+    )
+
+
+def clips_of(preset: Preset) -> list[NDArray[np.float32]]:
+    return [audio_features(preset, 200, seed=7)]
 
 
 def assert_same_run(one: QatTrainer, other: QatTrainer) -> None:
@@ -192,9 +210,9 @@ def test_only_the_same_run_is_gone_on_with(tmp_path: Path) -> None:
     other = checkpoint_of(tiny_preset())
     with torch.no_grad():
         other.network.back.bias += 0.1
-    start = module.round_network(other.network, tiny_model(tiny_preset()).activations, other.probes)
+    start = round_network(other.network, tiny_model(tiny_preset()).activations, other.probes)
     with pytest.raises(UserError, match=f"the checkpoint, its calibration or .*{remedy}"):
-        QatTrainer(other, start, tmp_path, SETTINGS).resume()
+        QatTrainer(other, start, [], tmp_path, settings=SETTINGS).resume()
     assert trainer_of(tmp_path).resume()
 
 
@@ -237,14 +255,14 @@ def test_the_best_step_ships_not_the_last(tmp_path: Path, monkeypatch: pytest.Mo
     for each in (trainer, resumed):
         checkpoint, model = each.finish()
         assert model.model_hash == hashes[2]
-        assert round_trained(checkpoint).model_hash == hashes[2]
+        assert round_trained(checkpoint, clips_of(tiny_preset())).model_hash == hashes[2]
         assert checkpoint.record["best"]["step"] == 2
         assert [found["step"] for found in checkpoint.record["history"]] == [0, 1, 2, 3, 4]
 
 
 def test_right_gates_count_before_the_mask() -> None:
     gates = Validation(1, gates=0.990, own_gates=0.990, mask_snr=20.0)
-    assert replace(gates, gates=0.995).score > replace(gates, mask_snr=40.0).score
+    assert replace(gates, own_gates=0.995).score > replace(gates, mask_snr=40.0).score
     assert replace(gates, mask_snr=21.0).score > gates.score
     static = Validation(1, None, None, 30.0)
     assert replace(static, mask_snr=31.0).score > static.score
@@ -261,12 +279,12 @@ def test_the_checkpoint_of_a_run_gives_its_integers_again(site: str | None, tmp_
     assert model.model_hash != tiny_model(preset).model_hash
     save_checkpoint(tmp_path / "model.pt", checkpoint)
     loaded = load_checkpoint(tmp_path / "model.pt", expect=preset)
-    assert round_trained(loaded).model_hash == model.model_hash
+    assert round_trained(loaded, clips_of(preset)).model_hash == model.model_hash
     assert len(model.probes) == (1 if preset.gate else 0)
     assert loaded.record == checkpoint.record
     # At half precision weights move a little, grids not at all.
     save_checkpoint(tmp_path / "half.pt", checkpoint, half=True)
-    half = round_trained(load_checkpoint(tmp_path / "half.pt"))
+    half = round_trained(load_checkpoint(tmp_path / "half.pt"), clips_of(preset))
     assert half.activations == model.activations
 
 
@@ -274,8 +292,8 @@ def test_a_grid_that_is_missing_is_named() -> None:
     preset = tiny_preset()
     grids = {n: (g.scale, g.zero_point) for n, g in tiny_model(preset).activations.items()}
     whole = replace(checkpoint_of(preset), grids=grids)
-    assert round_trained(whole).model_hash == tiny_model(preset).model_hash
+    assert round_trained(whole, clips_of(preset)).activations == tiny_model(preset).activations
     for name in grids:
         lacking = {other: grid for other, grid in grids.items() if other != name}
         with pytest.raises(UserError, match=f"grids lack {name}; train it anew"):
-            round_trained(replace(whole, grids=lacking))
+            round_trained(replace(whole, grids=lacking), [])
