@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,13 @@ class Rung(Protocol):
     def step(self, features: NDArray[np.int8]) -> Outputs: ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class ForeseeingRung(Protocol):
+    """A rung that runs a sequence as a whole: told after ``reset`` what ``step`` will bring."""
+
+    def foresee(self, frames: NDArray[np.int8]) -> None: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +155,10 @@ class _Climber:
         seconds, done = 0.0, 0
         try:
             rung.reset()
+            if isinstance(rung, ForeseeingRung):
+                start = time.perf_counter()
+                rung.foresee(sequence.frames)
+                seconds = time.perf_counter() - start
             for frame, features in enumerate(sequence.frames):
                 start = time.perf_counter()
                 outputs = rung.step(features)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,15 +44,20 @@ class Ladder:
         """Make the rungs that are asked for, and climb them; ``checkpoint``: the float network."""
         floating = None
         own = [own_rung(place, self.model, self.tflite) for place in self.args.rung]
-        chosen, left_out = without([*planned, *own], self.args.without)
+        beside: list[PlannedRung] = []
         if checkpoint:
             import torch
 
+            from convert.fake_quant_rung import FakeQuantRung
             from dyncp.checkpoint import load_checkpoint
 
             torch.set_num_threads(1)
             network = load_checkpoint(checkpoint, expect=self.model.preset).network
             floating = TorchRung(network, self.model)
+            make = partial(FakeQuantRung, network, self.model)
+            beside = [PlannedRung(FakeQuantRung.NAME, FakeQuantRung.kind, make)]
+        first, *rest = planned
+        chosen, left_out = without([first, *beside, *rest, *own], self.args.without)
         labels = {"probes": [probe.name for probe in self.model.probes]}
         rungs = make_rungs(chosen)
         with threadpool_limits(1):  # a frame is too small to share: threads would only wait

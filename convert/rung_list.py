@@ -52,7 +52,7 @@ class AbsentRung:
 class FunctionRung:
     """A rung made of a function: ``start()`` gives a cold one from frames to tensors.
 
-    For what needs no class of its own, such as a fake-quantised torch module.
+    For what needs no class of its own.
     """
 
     def __init__(self, name: str, kind: Kind, start: Callable[[], Step]) -> None:

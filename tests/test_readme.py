@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from convert.fake_quant_rung import FakeQuantRung
 from convert.rungs import RUNTIMES, IntegerRung, OnnxRung, TorchRung, tflite_name
 from targets.host_rung import HostRung
 from targets.sanitised_rung import SanitisedRung
@@ -69,7 +70,7 @@ def test_what_the_readme_says_of_quality_is_what_was_evaluated() -> None:
 
 def rungs_of_the_code() -> set[str]:
     names = {IntegerRung.name, OnnxRung.NAME, TorchRung.NAME, HostRung.name, SanitisedRung.name}
-    return names | {tflite_name("ai-edge-litert", "optimised")}
+    return names | {tflite_name("ai-edge-litert", "optimised"), FakeQuantRung.NAME}
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/parity.md"])

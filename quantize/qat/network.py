@@ -19,8 +19,8 @@ from dyncp.network import Block, GatedConvFSENet, NetworkOutput, heaviside, movi
 from quantize.arithmetic import INT8_MAX, INT8_MIN
 from quantize.calibrate import sigmoid_activation
 from quantize.checks import LOGIT_SHIFT, WEIGHT_LIMIT
-from quantize.model import Activation
-from quantize.wiring import block_input
+from quantize.model import Activation, QuantizedLayer
+from quantize.wiring import block_input, layer_specs
 
 _SMALLEST_WEIGHT_SCALE = 1e-8
 _WIDE = 256
@@ -45,16 +45,20 @@ class FakeQuantNet(nn.Module):
         network: GatedConvFSENet,
         activations: Mapping[str, Activation],
         wide: Collection[str] = (),
+        layers: Mapping[str, QuantizedLayer] | None = None,
     ) -> None:
         """``wide``: activations to hold in 16 bits, at 1/256 of their scale.
 
-        Nothing that is deployed does: it is to find out what that would give.
+        Nothing that is deployed does: it is to find out what that would give. ``layers``: the
+        integers to run in place of the network's weights, which are then no more trained.
         """
         super().__init__()
         self._wide = frozenset(wide)
+        self._layers = layers
         self.network = network.eval()
         self.preset = network.preset
         self._given = dict(activations)
+        self._sources = {spec.name: spec.input for spec in layer_specs(network.preset)}
         self._zero_points = {name: grid.zero_point for name, grid in activations.items()}
         # Logarithms of factors on the given scales, so that all start at 0.
         self._factors = nn.ParameterDict(
@@ -99,18 +103,27 @@ class FakeQuantNet(nn.Module):
         return rounded(x / scale).clamp(low, high) * scale
 
     def _rounded_layer(
-        self, weight: Tensor, bias: Tensor, source: str, shift: float = 0.0
+        self, name: str, weight: Tensor, bias: Tensor, shift: float = 0.0
     ) -> tuple[Tensor, Tensor]:
         """Weights ``[outputs, ...]`` and bias as int8 and int32 hold them."""
+        if self._layers is not None:
+            return self._integers(self._layers[name], weight.shape)
         largest = weight.detach().abs().flatten(1).amax(dim=1)
         steps = (largest / WEIGHT_LIMIT).clamp_min(_SMALLEST_WEIGHT_SCALE)
         shaped = steps.reshape(-1, *[1] * (weight.dim() - 1))
-        bias_steps = steps * self._scale(source)
-        return rounded(weight / shaped) * shaped, rounded((bias + shift) / bias_steps) * bias_steps
+        bias_steps = steps * self._scale(self._sources[name])
+        steps_of_bias = (bias + shift) / bias_steps - (0.5 if shift else 0.0)  # see calibrate.py
+        return rounded(weight / shaped) * shaped, rounded(steps_of_bias) * bias_steps
 
-    def _convolve(self, x: Tensor, conv: nn.Conv2d, source: str, shift: float = 0.0) -> Tensor:
+    def _integers(self, layer: QuantizedLayer, shape: torch.Size) -> tuple[Tensor, Tensor]:
+        steps = torch.from_numpy(layer.weight_scale).double()
+        weight = torch.from_numpy(layer.weight).double() * steps[:, None]
+        bias = torch.from_numpy(layer.bias).double() * steps * self._scale(layer.spec.input)
+        return weight.reshape(shape).float(), bias.float()
+
+    def _convolve(self, x: Tensor, conv: nn.Conv2d, name: str, shift: float = 0.0) -> Tensor:
         assert conv.bias is not None
-        return F.conv2d(x, *self._rounded_layer(conv.weight, conv.bias, source, shift))
+        return F.conv2d(x, *self._rounded_layer(name, conv.weight, conv.bias, shift))
 
     def forward(self, features: Tensor) -> NetworkOutput:
         """As :meth:`dyncp.network.GatedConvFSENet.forward`, rounded.
@@ -120,15 +133,14 @@ class FakeQuantNet(nn.Module):
         """
         first = block_input(self.preset, 0)
         x = self._on_grid(features.unsqueeze(3), "features")
-        x = self._on_grid(F.relu(self._convolve(x, self.network.front, "features")), first)
+        x = self._on_grid(F.relu(self._convolve(x, self.network.front, "front")), first)
         logits = []
         for index, block in enumerate(self.network.blocks):
             assert isinstance(block, Block)
             x, scores = self._block(x, block, index)
             if scores is not None:
                 logits.append(scores.squeeze(3))
-        last = block_input(self.preset, self.preset.blocks)
-        y = self._on_grid(self._convolve(x, self.network.back, last), "mask_logits")
+        y = self._on_grid(self._convolve(x, self.network.back, "back"), "mask_logits")
         return NetworkOutput(self._on_grid(torch.sigmoid(y), "mask").squeeze(3), logits)
 
     def _block(self, x: Tensor, block: Block, index: int) -> tuple[Tensor, Tensor | None]:
@@ -137,33 +149,33 @@ class FakeQuantNet(nn.Module):
         logits = openings = None
         if block.gate is not None:
             pooled = self._on_grid(moving_average(x, block.gate.pool_frames), source)
-            squeezed = F.relu(self._convolve(pooled, block.gate.squeeze, source))
+            squeezed = F.relu(self._convolve(pooled, block.gate.squeeze, f"{inner}squeeze"))
             squeezed = self._on_grid(squeezed, f"{inner}squeezed")
             name = f"gate{index}_logits"
             step = self._given[name].scale / (_WIDE if name in self._wide else 1)
             shift = step * LOGIT_SHIFT
-            scores = self._convolve(squeezed, block.gate.score, f"{inner}squeezed", shift)
+            scores = self._convolve(squeezed, block.gate.score, f"{inner}score", shift)
             logits = self._on_grid(scores, name)
             openings = heaviside(logits, block.surrogate).repeat_interleave(block.group, dim=1)
-        hidden = F.conv2d(x, *self._folded(block.up, block.up_norm, source))
+        hidden = F.conv2d(x, *self._folded(f"{inner}up", block.up, block.up_norm))
         hidden = self._on_grid(F.relu(hidden), f"{inner}hidden")
         if openings is not None and block.site == "hidden":
             hidden = hidden * openings
-        weight, bias = self._folded(block.depthwise, block.depthwise_norm, f"{inner}hidden")
+        weight, bias = self._folded(f"{inner}depthwise", block.depthwise, block.depthwise_norm)
         y = block.causal_depthwise(hidden, weight[:, 0]) + bias.reshape(1, -1, 1, 1)
         y = self._on_grid(F.relu(y), f"{inner}filtered")
         if openings is not None and block.site == "hidden":
             y = y * openings
-        y = self._on_grid(self._convolve(y, block.down, f"{inner}filtered"), f"{inner}update")
+        y = self._on_grid(self._convolve(y, block.down, f"{inner}down"), f"{inner}update")
         if openings is not None and block.site == "output":
             y = y * openings
         return self._on_grid(x + y, target), logits
 
-    def _folded(self, conv: nn.Conv2d, norm: nn.BatchNorm2d, source: str) -> tuple[Tensor, Tensor]:
+    def _folded(self, name: str, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
         assert norm.running_mean is not None and norm.running_var is not None
         factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
         bias = norm.bias - norm.running_mean * factor
-        return self._rounded_layer(conv.weight * factor.reshape(-1, 1, 1, 1), bias, source)
+        return self._rounded_layer(name, conv.weight * factor.reshape(-1, 1, 1, 1), bias)
 
 
 def _key(activation: str) -> str:

@@ -55,6 +55,7 @@ def test_parity_passes_and_writes_its_report(output: Built, tmp_path: Path) -> N
     assert [(name, rung["kind"], rung["passed"]) for name, rung in rungs.items()] == [
         ("float, torch", "float", True),
         ("integer model", "exact", True),
+        ("fake-quant, torch", "float", True),
         ("float, ONNX Runtime", "float", True),
         *((f"{runtime}, reference kernels", "exact", True) for runtime in RUNTIMES),
         ("ai-edge-litert, optimised kernels", "optimised", True),

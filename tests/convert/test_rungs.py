@@ -11,6 +11,7 @@ import pytest
 
 from convert.adversarial import adversarial_sequences
 from convert.comparison import Difference, Outputs
+from convert.fake_quant_rung import FakeQuantRung
 from convert.ladder import FrameSequence, climb
 from convert.rungs import RUNTIMES, IntegerRung, OnnxRung, TfliteRung, TorchRung
 from dyncp.errors import UserError
@@ -93,6 +94,46 @@ def test_torch_and_onnx_agree_with_each_other_and_nearly_with_the_integers(
         assert onnx.gate_agreement == 1.0
         assert integer.gate_agreement is not None
         assert 0.75 < integer.gate_agreement <= 1.0
+
+
+def test_what_training_runs_is_the_integer_model_but_for_rare_roundings(any_built: Built) -> None:
+    """Else quantisation-aware training would train for another device."""
+    fake, integer = FakeQuantRung(any_built.network, any_built.model), IntegerRung(any_built.model)
+    frames = any_built.frames(60)
+    for rung in (fake, integer):
+        rung.reset()
+    fake.foresee(frames)
+    opened, masks = [], []
+    for frame in frames:
+        ours, exact = fake.step(frame), integer.step(frame)
+        gates = [name for name in exact if name.endswith("_open")]
+        assert set(ours) == {"mask", *gates}
+        opened += [ours[name] == exact[name] for name in gates]
+        if not all(np.all(equal) for equal in opened):
+            continue  # another channel runs: from here on, the masks are others
+        masks.append(np.abs(np.rint(ours["mask"] * 256) - 128 - exact["mask"]))
+    assert len(masks) > 10
+    assert np.mean(np.stack(masks) > 0) < 0.02 and np.max(masks) <= 2
+    if opened:
+        assert np.mean(np.concatenate(opened)) > 0.99
+
+
+def test_a_rung_that_runs_a_sequence_whole_is_told_of_it(output: Built) -> None:
+    report = climb(
+        [IntegerRung(output.model), FakeQuantRung(output.network, output.model)],
+        [*speech(output, 30), *speech(output, 20, start=5)],
+        TorchRung(output.network, output.model),
+    )
+    (fake,) = [rung for rung in report.rungs if rung.name == FakeQuantRung.NAME]
+    assert fake.error is None and report.passed
+    assert [sequence.frames for sequence in fake.sequences] == [30, 20]
+    untold = FakeQuantRung(output.network, output.model)
+    untold.reset()
+    with pytest.raises(UserError, match="was not told of this frame"):
+        untold.step(output.frames(1)[0])
+    untold.foresee(output.frames(3))
+    with pytest.raises(UserError, match="was not told of this frame"):
+        untold.step(output.frames(3)[2])
 
 
 # What is broken is found where it is broken.

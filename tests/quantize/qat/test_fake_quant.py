@@ -14,6 +14,7 @@ from dyncp.network import GatedConvFSENet
 from dyncp.preset import Preset
 from quantize.arithmetic import dequantise, quantise, sigmoid_values
 from quantize.calibrate import round_network
+from quantize.checks import LOGIT_SHIFT
 from quantize.integer_model import IntegerModel, _Layer, open_gates
 from quantize.model import QuantizedModel
 from quantize.qat.network import FakeQuantNet
@@ -49,10 +50,10 @@ def fake_layer(net: FakeQuantNet, name: str, x: Tensor) -> Tensor:
         owner = owner.gate
     conv = getattr(owner, spec.role)
     if spec.role in ("up", "depthwise"):
-        weight, bias = net._folded(conv, getattr(owner, f"{spec.role}_norm"), spec.input)
+        weight, bias = net._folded(name, conv, getattr(owner, f"{spec.role}_norm"))
     else:
-        half = net._given[spec.output].scale / 2 if spec.role == "score" else 0.0
-        weight, bias = net._rounded_layer(conv.weight, conv.bias, spec.input, half)
+        shift = net._given[spec.output].scale * LOGIT_SHIFT if spec.role == "score" else 0.0
+        weight, bias = net._rounded_layer(name, conv.weight, conv.bias, shift)
     if spec.depthwise:
         y = torch.einsum("ntc,cn->tc", x, weight[:, 0, :, 0]) + bias
     else:
