@@ -30,7 +30,7 @@ def _boards(_: argparse.Namespace) -> None:
     ports = list(comports())
     for name in board_names():
         board = load_board(name)
-        ids = board.usb.ids if board.usb else ()
+        ids = board.probe.usb if board.probe else ()
         found = [p.device for p in ports if f"{p.vid or 0:04x}:{p.pid or 0:04x}" in ids]
         where = "emulated" if board.emulator else ", ".join(found) or "not connected"
         print(f"{name:16s} {where:16s} {board.title}")

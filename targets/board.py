@@ -101,15 +101,21 @@ class Emulator:
 
 
 @dataclass(frozen=True)
-class Usb:
-    """``vendor:product`` of the debug probes whose serial port leads to the board."""
+class Probe:
+    """The debug probe on a board's USB socket, whose serial port leads to the board.
 
-    ids: tuple[str, ...]
+    ``usb``: its ``vendor:product``, all of them where it comes with several.
+    ``flash_with``: the tool that writes the firmware; ``target``: what that calls the chip.
+    """
+
+    usb: tuple[str, ...]
+    flash_with: Literal["pyocd", "openocd", "picotool"]
+    target: str | None = None
 
 
 @dataclass(frozen=True)
 class Board:
-    """A target and how to reach it. ``emulator`` and ``usb`` are None where there is none."""
+    """A target and how to reach it. ``emulator`` and ``probe`` are None where there is none."""
 
     name: str
     title: str
@@ -118,7 +124,7 @@ class Board:
     memory: Memory
     uart: Uart
     emulator: Emulator | None = None
-    usb: Usb | None = None
+    probe: Probe | None = None
 
 
 def board_names() -> list[str]:
@@ -177,7 +183,7 @@ def _table(kind: type, values: Any, source: str, prefix: str) -> Any:
 
 
 def _value(hint: Any, value: Any, source: str, key: str) -> Any:
-    if isinstance(hint, types.UnionType):  # an optional table
+    if isinstance(hint, types.UnionType):  # an optional key
         hint = get_args(hint)[0]
     if hint == tuple[str, ...]:
         if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
@@ -236,10 +242,15 @@ def _check(board: Board, source: str) -> None:
         (board.clock.counts == "instructions") == (board.emulator is not None),
         '\'clock.counts\' must be "instructions" with an [emulator], and "cycles" without',
     )
-    for usb_id in board.usb.ids if board.usb else ():
+    for usb_id in board.probe.usb if board.probe else ():
         require(
             re.fullmatch("[0-9a-f]{4}:[0-9a-f]{4}", usb_id) is not None,
-            f"'usb.ids' must be like '0483:374b', in lower case, not {usb_id!r}",
+            f"'probe.usb' must be like '0483:374b', in lower case, not {usb_id!r}",
+        )
+    if board.probe:
+        require(
+            board.probe.target is not None or board.probe.flash_with == "picotool",
+            f"key 'probe.target' is missing: {board.probe.flash_with} asks for the chip's name",
         )
     if board.emulator:
         shift = board.emulator.icount_shift

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from dyncp.errors import UserError
-from targets.board import BOARD_FOLDER, board_names, load_board, uart_drivers
+from targets.board import BOARD_FOLDER, Probe, board_names, load_board, uart_drivers
 
 SHIPPED = (BOARD_FOLDER / "mps2-an386.toml").read_text(encoding="utf-8")
 
 CONSTANTS = "[memory]\nconstants = {{ {} }}"
+
+PROBE = '[probe]\nusb = {usb}\nflash_with = "pyocd"\n{more}\n[emulator]'
 
 # What is replaced in the shipped board, by what, and what the error says of it.
 MISTAKES = {
@@ -95,12 +97,18 @@ MISTAKES = {
                       "'emulator.icount_shift' must lie in 0..10"),
     "fast emulator": ("icount_shift = 7", "icount_shift = 6",
                       "'emulator.icount_shift' is too small: 'clock.tick_hz' must give"),
-    "text for USB ids": ("[emulator]", '[usb]\nids = "0483:374b"\n[emulator]',
-                         "'usb.ids' must be a list of strings, not '0483:374b'"),
-    "no USB ids": ("[emulator]", "[usb]\nids = []\n[emulator]",
-                   "'usb.ids' must be a list of strings, not []"),
-    "USB id in another form": ("[emulator]", '[usb]\nids = ["0483-374B"]\n[emulator]',
-                               "'usb.ids' must be like '0483:374b', in lower case"),
+    "text for USB ids": ("[emulator]", PROBE.format(usb='"0483:374b"', more=""),
+                         "'probe.usb' must be a list of strings, not '0483:374b'"),
+    "no USB ids": ("[emulator]", PROBE.format(usb="[]", more=""),
+                   "'probe.usb' must be a list of strings, not []"),
+    "USB id in another form": ("[emulator]", PROBE.format(usb='["0483-374B"]', more='target = "x"'),
+                               "'probe.usb' must be like '0483:374b', in lower case"),
+    "unknown flash tool": ("[emulator]", PROBE.format(usb='["0483:374b"]', more="").replace(
+                           "pyocd", "dfu"), "'probe.flash_with' must be one of pyocd, openocd"),
+    "chip without a name": ("[emulator]", PROBE.format(usb='["0483:374b"]', more=""),
+                            "key 'probe.target' is missing: pyocd asks for the chip's name"),
+    "unknown key of a probe": ("[emulator]", PROBE.format(usb='["0483:374b"]', more="pid = 1"),
+                               "unknown key 'probe.pid'; known: usb, flash_with, target"),
     "no TOML": ("[core]", "[core", "is not valid TOML"),
 }  # fmt: skip
 
@@ -140,7 +148,7 @@ def test_the_default_board_is_the_machine_that_qemu_has() -> None:
     assert board.memory.ram.end == 0x20400000
     assert (board.uart.base, board.clock.tick_hz) == (0x40004000, 25_000_000)
     assert board.emulator is not None and board.emulator.icount_shift == 7
-    assert board.usb is None
+    assert board.probe is None
 
 
 def test_constants_have_a_region_of_their_own_or_none() -> None:
@@ -155,12 +163,14 @@ def test_constants_have_a_region_of_their_own_or_none() -> None:
 def test_a_board_without_emulator_counts_cycles(tmp_path: Path) -> None:
     """That is what a board on the desk looks like."""
     text = SHIPPED.replace('counts = "instructions"', 'counts = "cycles"')
-    text = text[: text.index("[emulator]")] + '[usb]\nids = ["0483:374b", "1366:1015"]\n'
+    text = text[: text.index("[emulator]")] + (
+        '[probe]\nusb = ["0483:374b", "1366:1015"]\nflash_with = "openocd"\ntarget = "stm32f4x"\n'
+    )
     path = tmp_path / "mine.toml"
     path.write_text(text, encoding="utf-8")
     board = load_board(str(path))
     assert (board.name, board.emulator) == ("mine", None)
-    assert board.usb is not None and board.usb.ids == ("0483:374b", "1366:1015")
+    assert board.probe == Probe(("0483:374b", "1366:1015"), "openocd", "stm32f4x")
     path.write_text(text.replace('counts = "cycles"', 'counts = "instructions"'))
     with pytest.raises(UserError, match=r"'clock\.counts' must be"):
         load_board(str(path))
