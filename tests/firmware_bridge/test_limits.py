@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from dyncp.preset import load_preset
 from firmware_bridge.emulator import EmulatorTransport
 from firmware_bridge.session import Board
-from targets.board import board_names, load_board
+from targets.board import load_board
 from targets.firmware_build import build_firmware, read_firmware
 from targets.host_library import HostLibrary
-from tests.firmware_bridge.conftest import BOARD, Built
+from tests.firmware_bridge.conftest import BOARD, EMULATED_BOARDS, Built
 from tests.targets.built import Built as Network
 from tests.targets.built import build
 
@@ -42,7 +42,7 @@ def signals(hop: int) -> Iterator[tuple[str, NDArray[np.int16]]]:
         yield name, values.astype(np.int16).reshape(-1, hop)
 
 
-@pytest.mark.parametrize("board", board_names())
+@pytest.mark.parametrize("board", EMULATED_BOARDS)
 def test_the_board_enhances_to_the_same_bytes_as_the_host(
     board: str, built: Built, tmp_path: Path
 ) -> None:

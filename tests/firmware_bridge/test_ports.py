@@ -101,6 +101,17 @@ def test_a_clock_that_wraps_costs_a_few_instructions_and_no_count(session: Board
         assert more == beside + wraps * an_interrupt
 
 
+def test_a_cycle_counter_that_stands_still_is_not_taken(target: Target, tmp_path: Path) -> None:
+    """As on silicon that lacks it: QEMU's reads 0. Every count would be 0, and look fast."""
+    silicon = replace(target, clock=replace(target.clock, counts="cycles"))
+    build(silicon, tmp_path)
+    with start(target, tmp_path) as session:
+        counter = session.greeting.counter
+        assert (counter.unit, counter.name) == ("cycles", "SysTick")
+        assert counter.tick_hz == target.clock.tick_hz
+        assert say(session, Command.LOOP, 100_000) > 100_000
+
+
 def test_the_emulated_core_has_what_the_code_was_compiled_for(session: Board) -> None:
     """The FPU is off after reset, and so is Helium, which shares its switch."""
     assert say(session, Command.FLOAT, 1_000_000) == 1000

@@ -5,8 +5,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The register at an address: REGISTER(0x40023800u) |= 1u. */
+/* The register at an address: REGISTER(0x40023800u) |= 1u. Tests bring their own. */
+#ifndef REGISTER
 #define REGISTER(address) (*(volatile uint32_t *)(address))
+/* What was written before is in memory for others than the core to see. */
+#define REGISTER_BARRIER() __asm__ volatile("dsb" ::: "memory")
+#endif
 
 /* Rounds that no oscillator or PLL of these chips outlasts (they need a few ms), at any
  * clock they start with. An emulator without the unit reads 0 for ever. */

@@ -68,7 +68,7 @@ void uart_write(const uint8_t *bytes, size_t count)
     for (size_t done = 0, part; done < count; done += part) {
         part = count - done < SENT_AT_ONCE ? count - done : SENT_AT_ONCE;
         memcpy(sent, bytes + done, part);
-        __asm__ volatile("dsb" ::: "memory");
+        REGISTER_BARRIER();
         REGISTER(TXD_PTR) = address_of(sent);
         REGISTER(TXD_MAXCNT) = (uint32_t)part;
         REGISTER(EVENTS_ENDTX) = 0;
