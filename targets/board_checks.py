@@ -23,7 +23,7 @@ _DIVIDER_UNITS = {"pl011": Fraction(1, 4)}
 """What one step of ``uart.divider`` divides by; 1 where a driver is not named. The PL011 counts
 64ths of 16 clocks."""
 
-_NEEDED = {
+_NEEDED: dict[str, dict[str, tuple[str, ...]]] = {
     "clock.driver": {
         "stm32f4": ("clock.pll",),
         "stm32h7": ("clock.pll",),

@@ -25,6 +25,10 @@ LINK_FLAGS = ("-nostartfiles", "--specs=nano.specs", "-Wl,--gc-sections", "-Wl,-
 _COUNTER_KINDS = {"instructions": "LINK_COUNTER_INSTRUCTIONS", "cycles": "LINK_COUNTER_CYCLES"}
 
 
+class ImageTooLarge(UserError):
+    """The image does not fit the memory of its board."""
+
+
 def compiler_version() -> str:
     """What the cross compiler calls itself; raises :class:`UserError` if there is none."""
     return run_tool(COMPILER, ["--version"]).splitlines()[0]
@@ -156,7 +160,7 @@ def _explain_overflow(failure: ToolFailure, board: Board) -> None:
             f"memory.{region.lower()} has {regions[region.lower()].bytes} bytes, {excess} too few"
             for region, excess in overflows
         ]
-        raise UserError(
+        raise ImageTooLarge(
             f"the image does not fit board '{board.name}': {' and '.join(parts)}; "
             "choose a smaller preset or another board"
         ) from failure
