@@ -95,7 +95,8 @@ def link_image(
 
 def _board_config(board: Board) -> str:
     uart, pins, pll = board.uart, board.uart.pins, board.clock.pll
-    shift = board.emulator.icount_shift if board.emulator else 0
+    counted = board.emulator if board.clock.counts == "instructions" else None
+    shift = counted.icount_shift if counted else 0
     values: dict[str, str] = {
         "BOARD_NAME": string(board.name),
         "BOARD_COUNTER_KIND": _COUNTER_KINDS[board.clock.counts],
