@@ -22,6 +22,7 @@ from targets.toolchain import run_tool
 from tests.firmware_bridge.conftest import BOARD, EMULATED_BOARDS
 
 SOURCES = Path(__file__).parent / "port_firmware"
+PL011 = Path(__file__).parent / "lm3s6965evb.toml"
 REPLY_SECONDS = 60.0
 """Generous: nothing is lost on the way, and the loops are long."""
 
@@ -99,6 +100,18 @@ def test_a_clock_that_wraps_costs_a_few_instructions_and_no_count(session: Board
     assert 0 < an_interrupt < 30
     for more, wraps in counted:
         assert more == beside + wraps * an_interrupt
+
+
+def test_the_pl011_receives_and_sends_on_a_chip_that_qemu_has(tmp_path: Path) -> None:
+    """The Pico 2's driver, whose chip QEMU does not have."""
+    target = load_board(str(PL011))
+    build(target, tmp_path)
+    with start(target, tmp_path) as session:
+        assert session.greeting.board == "lm3s6965evb"
+        for number in range(100):
+            assert say(session, Command.RECURSE, number % 16) == number % 16
+        stats = session.stats()
+    assert (stats.overruns, stats.damaged, stats.repeated) == (0, 0, 0)
 
 
 def test_a_cycle_counter_that_stands_still_is_not_taken(target: Target, tmp_path: Path) -> None:
