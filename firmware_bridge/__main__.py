@@ -30,7 +30,7 @@ def _boards(_: argparse.Namespace) -> None:
     ports = list(comports())
     for name in board_names():
         board = load_board(name)
-        ids = board.usb.ids if board.usb else ()
+        ids = board.probe.usb if board.probe else ()
         found = [p.device for p in ports if f"{p.vid or 0:04x}:{p.pid or 0:04x}" in ids]
         where = "emulated" if board.emulator else ", ".join(found) or "not connected"
         print(f"{name:16s} {where:16s} {board.title}")
@@ -47,7 +47,9 @@ def _hello(args: argparse.Namespace) -> None:
             f"flash {greeting.flash_bytes} bytes, RAM {greeting.ram_bytes} + "
             f"{greeting.stack_bytes} stack, of it arena {greeting.arena_bytes}"
         )
-        print(f"counts {greeting.counter.unit}; probes: {', '.join(session.probe_names) or 'none'}")
+        counter = greeting.counter
+        by = f", by {counter.name} at {counter.tick_hz} Hz" if counter.tick_hz else ""
+        print(f"counts {counter.unit}{by}; probes: {', '.join(session.probe_names) or 'none'}")
 
 
 def _measure(args: argparse.Namespace) -> None:
