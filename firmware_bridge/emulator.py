@@ -18,7 +18,7 @@ from firmware_bridge.transport import SerialTransport
 from targets.board import Board
 from targets.toolchain import find_tool
 
-_EMULATOR = "qemu-system-arm"
+EMULATOR = "qemu-system-arm"
 _STOP_SECONDS = 5.0
 
 
@@ -37,7 +37,7 @@ class EmulatorTransport(SerialTransport):
             raise UserError(
                 f"there is no firmware {elf}; build it with: python -m targets firmware"
             )
-        tool = find_tool(_EMULATOR)
+        tool = find_tool(EMULATOR)
         self._emulator: subprocess.Popen[bytes] | None = None
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the emulator)
         try:
