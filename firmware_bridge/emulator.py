@@ -15,7 +15,7 @@ from pathlib import Path
 
 from dyncp.errors import UserError
 from firmware_bridge.errors import LinkError, TransportClosed
-from firmware_bridge.transport import SerialTransport
+from firmware_bridge.transport import Deadline, SerialTransport
 from targets.board import Board
 from targets.toolchain import find_tool
 
@@ -101,6 +101,9 @@ class EmulatorTransport(SerialTransport):
             return super().read(seconds)
         except TransportClosed as error:
             raise TransportClosed(f"{error}: {self._last_words()}") from error
+
+    def reopen(self, deadline: Deadline) -> None:
+        raise TransportClosed(f"{self.name} has ended, and nothing is left of it to go on with")
 
     def close(self) -> None:
         """End the emulator, whatever state it is in. May be called again."""

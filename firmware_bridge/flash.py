@@ -77,7 +77,9 @@ class _Tool:
 
 
 def image_for(board: Board, elf: Path) -> Firmware:
-    """What ``elf`` is. Raises :class:`UserError` if it was built for another board."""
+    """What ``elf`` is. Raises :class:`UserError` if it is not for this board, or there is no
+    probe to write it with."""
+    _probe(board)
     if not elf.is_file():
         raise UserError(f"there is no firmware {elf}; build it with: python -m targets firmware")
     firmware = read_firmware(elf)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_bridge import messages
-from firmware_bridge.errors import WrongFirmware
+from firmware_bridge.errors import TransportClosed, WrongFirmware
 from firmware_bridge.frame_log import FrameLog
 from firmware_bridge.link import Link, LinkCounts
 from firmware_bridge.messages import (
@@ -92,12 +92,16 @@ class Board:
         return self._transport.name
 
     def greet_again(self) -> None:
-        """Begin anew with a board that was reset, on the port that is still open.
+        """Begin anew with a board that was reset, on its port, which may have gone for a while.
 
         It must run what it ran before, else :class:`WrongFirmware`.
         """
         was = self.greeting
-        self.greeting = self._link.greet(Deadline(self._connect_seconds))
+        try:
+            self.greeting = self._link.greet(Deadline(self._connect_seconds))
+        except TransportClosed:
+            self._transport.reopen(Deadline(self._connect_seconds))
+            self.greeting = self._link.greet(Deadline(self._connect_seconds))
         _expect(self.name, self.greeting, was.build_id, was.model_hash)
 
     @property

@@ -21,6 +21,7 @@ _READ_SIZE = 65536
 _WRITE_SECONDS = 10.0
 _POLL_SECONDS = 0.02
 """How long pyserial waits at a time for a port that select() cannot watch."""
+_REOPEN_SECONDS = 0.1
 
 
 class Deadline:
@@ -51,6 +52,12 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Let go of the port; the transport is of no use afterwards."""
+
+    def reopen(self, deadline: Deadline) -> None:
+        """Open a port again that went away, as soon as it is back.
+
+        Raises :class:`LinkError` if it is not by ``deadline``.
+        """
 
 
 class SerialTransport:
@@ -132,6 +139,21 @@ class SerialTransport:
 
     def close(self) -> None:
         self._port.close()
+
+    def reopen(self, deadline: Deadline) -> None:
+        self._port.close()
+        while True:
+            try:
+                self._port.open()
+                break
+            except (serial.SerialException, OSError, ValueError) as error:
+                if deadline.expired():
+                    raise TransportClosed(
+                        f"{self.name} did not come back within {deadline.seconds:g} s: "
+                        f"{_reason(error)}"
+                    ) from error
+                time.sleep(min(_REOPEN_SECONDS, deadline.remaining()))
+        self._port.reset_input_buffer()
 
     def _closed(self, error: Exception) -> TransportClosed:
         return TransportClosed(f"{self.name} went away: {_reason(error)}")
