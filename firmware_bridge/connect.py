@@ -147,6 +147,7 @@ def flash_board(
     :class:`firmware_bridge.errors.WrongFirmware` if the board runs another build after all.
     """
     target = load_board(board)
+    flash.require_probe(target)
     firmware = flash.image_for(target, elf)
     address = find_address(target, port, serial_number)
     lock = BoardLock(address.lock)

@@ -77,9 +77,7 @@ class _Tool:
 
 
 def image_for(board: Board, elf: Path) -> Firmware:
-    """What ``elf`` is. Raises :class:`UserError` if it is not for this board, or there is no
-    probe to write it with."""
-    _probe(board)
+    """What ``elf`` is. Raises :class:`UserError` if it was built for another board."""
     if not elf.is_file():
         raise UserError(f"there is no firmware {elf}; build it with: python -m targets firmware")
     firmware = read_firmware(elf)
@@ -97,17 +95,18 @@ def flash(
     :class:`UserError` if the board has no probe, the tool is missing, fails, or
     takes longer than ``seconds``. That the board runs it is for its greeting to say.
     """
-    probe = _probe(board)
+    probe = require_probe(board)
     _run(probe, _TOOLS[probe.flash_with].flash(probe, elf, serial), seconds)
 
 
 def restart(board: Board, serial: str | None = None, seconds: float = FLASH_SECONDS) -> None:
     """Reset the board's processor by its probe. Errors as :func:`flash`."""
-    probe = _probe(board)
+    probe = require_probe(board)
     _run(probe, _TOOLS[probe.flash_with].restart(probe, serial), seconds)
 
 
-def _probe(board: Board) -> Probe:
+def require_probe(board: Board) -> Probe:
+    """The board's probe. Raises :class:`UserError` if it has none."""
     if board.probe is None:
         raise UserError(
             f"board {board.name} has no probe to flash it with"
