@@ -57,19 +57,21 @@ class BoardLock:
     """Held from its making until :meth:`release`, or until the process ends.
 
     ``board`` is one name for one board, whatever path leads to it. Who has to wait is
-    told with ``say`` who holds it. Raises :class:`UserError` after ``wait_seconds``.
+    told with ``say`` who holds it. Raises :class:`UserError` after ``wait_seconds``, or
+    :data:`WAIT_SECONDS`.
     """
 
     def __init__(
         self,
         board: str,
-        wait_seconds: float = WAIT_SECONDS,
+        wait_seconds: float | None = None,
         say: Callable[[str], None] | None = None,
     ) -> None:
         self.board = board
         self._path = lock_folder() / _file_name(board)
         self._file: int | None = None
         say = say or (lambda text: print(text, file=sys.stderr, flush=True))
+        wait_seconds = WAIT_SECONDS if wait_seconds is None else wait_seconds
         end = time.monotonic() + wait_seconds
         told = None
         while not self._try():

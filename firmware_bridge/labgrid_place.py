@@ -35,7 +35,7 @@ class Place:
         refusal = _client(name, "acquire")
         if refusal is None:
             self._acquired = True
-        elif "already acquired place" not in refusal or "You have" not in refusal:
+        elif not refusal.endswith(f"You have already acquired place {name}."):
             raise UserError(
                 f"cannot acquire the labgrid place {name}: {refusal}; check LG_COORDINATOR, and "
                 f"who has it with: {CLIENT} who"

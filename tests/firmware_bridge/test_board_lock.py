@@ -108,7 +108,7 @@ def test_the_folder_is_for_nobody_else(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(UserError, match="belongs to somebody else; set XDG_RUNTIME_DIR"):
         BoardLock("the board")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "nowhere"))
-    with pytest.raises(UserError, match="cannot make .*nowhere"):
+    with pytest.raises(UserError, match=r"cannot make .*nowhere"):
         BoardLock("the board")
     monkeypatch.delenv("XDG_RUNTIME_DIR")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
