@@ -127,7 +127,9 @@ def test_a_board_in_somebody_elses_tests(theirs: Path, firmware: Path) -> None:
     assert any("<- reply to HOP" in line for line in frames)
     # One for the first two tests, one after the kill, one after what was left in the middle,
     # and one after what was not answered.
-    assert sorted(path.name for path in logs.iterdir()) == [f"{BOARD}-{n}.log" for n in (1, 2, 3, 4)]
+    assert sorted(path.name for path in logs.iterdir()) == [
+        f"{BOARD}-{n}.log" for n in (1, 2, 3, 4)
+    ]
     pids = [int(line) for line in (theirs / "pids").read_text().split()]
     assert len(set(pids)) == 3
     assert not any(runs(pid) for pid in pids)
