@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from firmware_bridge.connect import PortTransport, find_address, open_transport
 from firmware_bridge.errors import LinkError, LinkTimeout, TransportClosed, WrongFirmware
 from firmware_bridge.frame_log import FrameLog
 from firmware_bridge.session import Board
+from firmware_bridge.stream import Resume, stream
 from firmware_bridge.transport import Deadline, SerialTransport
 from targets.board import load_board
 from tests.firmware_bridge import fake_board as fake
@@ -148,21 +150,40 @@ def test_hardware_without_a_port_is_not_searched_for() -> None:
         open_transport(TARGET, None, None)
 
 
-def test_a_port_that_comes_back_is_opened_again(fake_board: FakeBoard, tmp_path: Path) -> None:
-    """A board whose probe leaves the bus for a moment when it is reset."""
+def test_a_file_goes_on_when_a_board_is_unplugged_and_plugged_in_again(
+    fake_board: FakeBoard, tmp_path: Path
+) -> None:
+    """Its port goes away under the session, and comes back as another device."""
     stays = tmp_path / "usb-board"
-    with on_a_pty(fake_board) as first, on_a_pty(fake_board) as second:
-        stays.symlink_to(first)
+    pcm = np.concatenate(hops(12))
+    with on_a_pty(fake_board) as path, Board(SerialTransport(path, 115_200)) as session:
+        expected = stream(session, pcm)
+    with ExitStack() as first, on_a_pty(fake_board) as second:
+        stays.symlink_to(first.enter_context(on_a_pty(fake_board)))
+
+        def unplug(done: int, _: int) -> None:
+            if done == 7 and not first_gone:
+                first_gone.append(True)
+                first.close()
+                fake_board.power_on()
+                stays.unlink()
+                stays.symlink_to(second)
+
+        first_gone: list[bool] = []
         with Board(SerialTransport(str(stays), 115_200), reply_seconds=PATIENT) as session:
-            assert_works(session)
+            got = stream(session, pcm, unplug, resume=Resume(len(pcm)))
+    assert got.restarts == 1
+    np.testing.assert_array_equal(got.pcm, expected.pcm)
+
+
+def test_a_port_that_does_not_come_back_is_named(fake_board: FakeBoard, tmp_path: Path) -> None:
+    stays = tmp_path / "usb-board"
+    with on_a_pty(fake_board) as path:
+        stays.symlink_to(path)
+        with SerialTransport(str(stays), 115_200) as transport:
             stays.unlink()
-            with pytest.raises(TransportClosed, match=r"did not come back within 0\.3 s"):
-                session._transport.reopen(Deadline(0.3))
-            stays.symlink_to(second)
-            session._transport.reopen(Deadline(PATIENT))
-            fake_board.power_on()
-            session.greet_again()
-            assert_works(session)
+            with pytest.raises(TransportClosed, match=r"usb-board did not come back within 0\.3 s"):
+                transport.reopen(Deadline(0.3))
 
 
 def test_after_a_reset_the_board_must_run_what_it_ran(

@@ -221,16 +221,28 @@ def test_a_failed_flash_lets_the_board_go(
 
 
 @pytest.mark.usefixtures("desk")
-def test_the_board_is_ours_while_it_is_written(
-    tools: Callable[..., Path], elf: Path, fake_board: FakeBoard, tmp_path: Path
+def test_the_board_is_ours_until_it_has_been_greeted(
+    tools: Callable[..., Path],
+    elf: Path,
+    fake_board: FakeBoard,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Somebody's run in the middle of it would measure half a firmware."""
     held = tmp_path / "held"
+    locks: list[str] = []
+
+    def lock_once(name: str) -> BoardLock:
+        locks.append(name)
+        return BoardLock(name)
+
+    monkeypatch.setattr(connect, "BoardLock", lock_once)
     lock = 'flock -n "$file" true && echo free || echo held'
     tools("pyocd", f'for file in "{tmp_path}"/sluice/*.lock; do {lock}; done > "{held}"')
     with on_a_pty(fake_board) as path:
         connect.flash_board("desk", path, elf)[1].close()
     assert held.read_text().splitlines() == ["held"]
+    assert len(locks) == 1, "it was let go between the writing and the greeting"
 
 
 @pytest.mark.usefixtures("desk")
