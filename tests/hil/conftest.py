@@ -11,7 +11,7 @@ import pytest
 
 from quantize.model import QuantizedModel, load_model
 from targets.board import Board as Target
-from targets.firmware_build import build_firmware
+from targets.firmware_build import build_firmware, read_firmware
 from targets.host_library import HostLibrary, make_host_library
 from tests.conftest import tiny_preset
 from tests.targets.built import build
@@ -45,7 +45,11 @@ def firmware_folder(
 @pytest.fixture(scope="session")
 def model(firmware_folder: Path) -> QuantizedModel:
     """The specification of what the board runs."""
-    return load_model(firmware_folder.parent / "quantized.npz")
+    path = firmware_folder.parent / "quantized.npz"
+    model = load_model(path)
+    if model.model_hash != read_firmware(firmware_folder / "firmware.elf").model_hash:
+        pytest.fail(f"{path} is not what {firmware_folder} was built of; run make again", False)
+    return model
 
 
 @pytest.fixture(scope="session")
