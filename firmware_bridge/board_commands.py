@@ -66,7 +66,9 @@ def _hello(args: argparse.Namespace) -> None:
             f"flash {greeting.flash_bytes} bytes, RAM {greeting.ram_bytes} + "
             f"{greeting.stack_bytes} stack, of it arena {greeting.arena_bytes}"
         )
-        print(f"counts {greeting.counter.unit}; probes: {', '.join(session.probe_names) or 'none'}")
+        counter = greeting.counter
+        by = f", by {counter.name} at {counter.tick_hz} Hz" if counter.tick_hz else ""
+        print(f"counts {counter.unit}{by}; probes: {', '.join(session.probe_names) or 'none'}")
 
 
 def _flash(args: argparse.Namespace) -> None:

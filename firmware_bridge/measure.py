@@ -64,6 +64,7 @@ def measure(
             "title": board.title,
             "cpu": board.core.cpu,
             "emulated": greeting.counter.unit == "instructions",
+            "counter": greeting.counter.name,
             "tick_hz": greeting.counter.tick_hz,
         },
         "input": {

@@ -14,7 +14,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_bridge.counting import COUNTER_KINDS, TickCounter
+from firmware_bridge.counting import COUNTER_KINDS, CYCLE_COUNTERS, TickCounter
 from firmware_bridge.errors import LinkError
 
 
@@ -225,6 +225,8 @@ def parse_greeting(payload: bytes) -> Greeting:
     kind = fields.pop("counter_kind")
     _require(not rest and kind < len(COUNTER_KINDS), "a greeting")
     _require(fields["counter_hz"] > 0 or COUNTER_KINDS[kind] == "none", "a greeting")
+    if COUNTER_KINDS[kind] == "cycles":
+        _require(fields["counter_shift"] < len(CYCLE_COUNTERS), "a greeting")
     _require(fields["max_payload"] >= MIN_PAYLOAD and fields["window"] > 0, "a greeting")
     counter = TickCounter(
         unit=COUNTER_KINDS[kind],

@@ -11,7 +11,7 @@ from typing import Any
 from convert.parity_report import FORMAT as PARITY_FORMAT
 from dyncp.errors import UserError
 
-MEASUREMENT_FORMAT = 1
+MEASUREMENT_FORMAT = 2
 
 
 def load_json(path: Path, made_by: str) -> dict[str, Any]:
@@ -149,7 +149,9 @@ def _time(measurement: dict[str, Any]) -> str:
             ("synthesis", "of it, mask and overlap-add"),
         )
     ]
-    return table([f"{unit}", "p50", "p95", "max"], rows)
+    board = measurement["board"]
+    counted = f"counted by {board['counter']} at {board['tick_hz'] / 1e6:g} MHz"
+    return table([f"{unit}", "p50", "p95", "max"], rows) + f"\n  ({counted})"
 
 
 def _memory(memory: dict[str, int]) -> str:

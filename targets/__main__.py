@@ -1,4 +1,4 @@
-"""Command line: ``python -m targets compile|host|firmware``."""
+"""Command line: ``python -m targets compile|host|firmware|sizes``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from targets.compiler.emit import DEFAULT_NAME, write_c
 from targets.firmware_build import add_firmware_command
 from targets.host_library import make_host_library
 from targets.sanitised_rung import PROGRAM, build_sanitised
+from targets.size_report import add_sizes_command
 
 
 def _compile(arguments: argparse.Namespace) -> None:
@@ -52,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
                 help=f"build {PROGRAM}, too: the same C under ASan and UBSan, for the ladder",
             )
     add_firmware_command(commands)
+    add_sizes_command(commands)
     return parser
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
-import types
-from dataclasses import MISSING, dataclass, fields
-from itertools import combinations
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, get_args
 
 from dyncp.errors import UserError
-from targets.sources import FIRMWARE_FOLDER, Kernels
+from targets.board_checks import check_board
+from targets.board_schema import read_table
+from targets.sources import Kernels
 
-VECTOR_ALIGNMENT = 2048
-"""Bytes: of a vector table of any length, which begins the flash."""
+PllSource = Literal["crystal", "external", "internal"]
+PLL_SOURCES: tuple[PllSource, ...] = get_args(PllSource)
 
 BOARD_FOLDER = Path(__file__).parent / "boards"
 
@@ -32,6 +31,7 @@ class Core:
     fpu: str
     float_abi: Literal["soft", "softfp", "hard"]
     kernels: Kernels
+    caches: str | None = None
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -39,11 +39,32 @@ class Core:
 
 
 @dataclass(frozen=True)
+class Pll:
+    """How the core's clock is made: ``input_hz / divide * multiply / post_divide``.
+
+    ``source``: where the input comes from: a crystal at the chip, a clock that another
+    chip feeds in, or the chip's own oscillator.
+    """
+
+    source: PllSource
+    input_hz: int
+    divide: int
+    multiply: int
+    post_divide: int
+
+
+@dataclass(frozen=True)
 class Clock:
-    """What SysTick counts and how often it ticks in a second of the board's time."""
+    """What ticks count, and how often they come in a second of the board's time.
+
+    On silicon that is the core's clock, which ``firmware/ports/clock_DRIVER.c`` makes with
+    ``pll``; without a driver the core runs as it comes out of reset.
+    """
 
     counts: Literal["instructions", "cycles"]
     tick_hz: int
+    driver: str | None = None
+    pll: Pll | None = None
 
 
 @dataclass(frozen=True)
@@ -63,12 +84,14 @@ class Memory:
     """Code in ``flash``, where the core starts; variables and the stack in ``ram``.
 
     Constants, weights above all, are in ``constants``, or in ``flash`` without it.
+    ``image_block``: ``firmware/ports/image_block_NAME.c``, what a boot ROM looks for.
     """
 
     flash: Region
     ram: Region
     stack_bytes: int
     constants: Region | None = None
+    image_block: str | None = None
 
     @property
     def regions(self) -> dict[str, Region]:
@@ -78,14 +101,44 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class Enable:
+    """The bit that gives a peripheral its clock."""
+
+    register: int
+    bit: int
+
+
+@dataclass(frozen=True)
+class Pins:
+    """Where the serial port leaves the chip, set up by ``firmware/ports/pins_DRIVER.c``.
+
+    ``port``: address of the registers of the pins' port; ``function``: the port's number
+    for the UART; ``enable``: of the port.
+    """
+
+    driver: str
+    transmit: int
+    receive: int
+    port: int | None = None
+    function: int | None = None
+    enable: Enable | None = None
+
+
+@dataclass(frozen=True)
 class Uart:
-    """The serial port; ``driver`` is ``targets/firmware/ports/uart_DRIVER.c``."""
+    """The serial port; ``driver`` is ``firmware/ports/uart_DRIVER.c``.
+
+    It divides ``clock_hz`` by ``divider``, and the line then runs at ``baud`` or close to it.
+    """
 
     driver: str
     base: int
+    clock_hz: int
     divider: int
     baud: int
     receive_interrupt: int
+    enable: Enable | None = None
+    pins: Pins | None = None
 
 
 @dataclass(frozen=True)
@@ -158,113 +211,6 @@ def parse_board(name: str, values: dict[str, Any], source: str) -> Board:
     """Build a board from parsed TOML; ``source`` names it in errors."""
     if "name" in values:
         raise UserError(f"{source}: unknown key 'name'; a board is named by its file")
-    board: Board = _table(Board, {"name": name, **values}, source, prefix="")
-    _check(board, source)
+    board: Board = read_table(Board, values, source, name=name)
+    check_board(board, source)
     return board
-
-
-def _table(kind: type, values: Any, source: str, prefix: str) -> Any:
-    """A dataclass from a TOML table; ``prefix`` is its dotted name with a dot."""
-    if not isinstance(values, dict):
-        raise UserError(f"{source}: '{prefix[:-1]}' must be a table, not {values!r}")
-    hints = get_type_hints(kind)
-    for key in values:
-        if key not in hints:
-            known = ", ".join(hint for hint in hints if (kind, hint) != (Board, "name"))
-            raise UserError(f"{source}: unknown key '{prefix}{key}'; known: {known}")
-    converted = {}
-    for field in fields(kind):
-        if field.name in values:
-            key = f"{prefix}{field.name}"
-            converted[field.name] = _value(hints[field.name], values[field.name], source, key)
-        elif field.default is MISSING:
-            raise UserError(f"{source}: key '{prefix}{field.name}' is missing")
-    return kind(**converted)
-
-
-def _value(hint: Any, value: Any, source: str, key: str) -> Any:
-    if isinstance(hint, types.UnionType):  # an optional key
-        hint = get_args(hint)[0]
-    if hint == tuple[str, ...]:
-        if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
-            return tuple(value)
-        raise UserError(f"{source}: '{key}' must be a list of strings, not {value!r}")
-    choices = get_args(hint)
-    if choices:
-        if value not in choices:
-            raise UserError(f"{source}: '{key}' must be one of {', '.join(choices)}, not {value!r}")
-        return value
-    if hint not in (int, str):
-        return _table(hint, value, source, f"{key}.")
-    if not isinstance(value, hint) or isinstance(value, bool):
-        name = {int: "an integer", str: "a string"}[hint]
-        raise UserError(f"{source}: '{key}' must be {name}, not {value!r}")
-    if hint is int and not 0 <= value < 2**32:
-        raise UserError(f"{source}: '{key}' must fit 32 bits, not {value:#x}")
-    return value
-
-
-def _check(board: Board, source: str) -> None:
-    def require(condition: bool, message: str) -> None:
-        if not condition:
-            raise UserError(f"{source}: {message}")
-
-    memory, uart = board.memory, board.uart
-    regions = {f"memory.{name}": region for name, region in memory.regions.items()}
-    if board.emulator and board.emulator.spare:
-        regions["emulator.spare"] = board.emulator.spare
-    for key, region in regions.items():
-        require(region.bytes > 0, f"'{key}.bytes' must be positive")
-        require(region.origin % 16 == 0, f"'{key}.origin' must be a multiple of 16")
-        require(region.end <= 2**32, f"'{key}' ends beyond the 32-bit address space")
-        require(not region.origin <= uart.base < region.end, f"'uart.base' lies inside '{key}'")
-    for (key, one), (other_key, other) in combinations(regions.items(), 2):
-        require(
-            one.end <= other.origin or other.end <= one.origin,
-            f"'{key}' and '{other_key}' overlap",
-        )
-    require(
-        memory.flash.origin % VECTOR_ALIGNMENT == 0,
-        f"'memory.flash.origin' must be a multiple of {VECTOR_ALIGNMENT}: it holds the vectors",
-    )
-    require(
-        1024 <= memory.stack_bytes < memory.ram.bytes and memory.stack_bytes % 16 == 0,
-        "'memory.stack_bytes' must be a multiple of 16, at least 1024, and fit 'memory.ram'",
-    )
-    require(board.clock.tick_hz > 0, "'clock.tick_hz' must be positive")
-    require(uart.baud > 0, "'uart.baud' must be positive")
-    require(uart.divider > 0, "'uart.divider' must be positive")
-    require(uart.base % 4 == 0, "'uart.base' must be a multiple of 4")
-    require(uart.receive_interrupt < 480, "'uart.receive_interrupt' must lie in 0..479")
-    drivers = uart_drivers()
-    require(uart.driver in drivers, f"'uart.driver' must be one of {', '.join(drivers)}")
-    require(
-        (board.clock.counts == "instructions") == (board.emulator is not None),
-        '\'clock.counts\' must be "instructions" with an [emulator], and "cycles" without',
-    )
-    for usb_id in board.probe.usb if board.probe else ():
-        require(
-            re.fullmatch("[0-9a-f]{4}:[0-9a-f]{4}", usb_id) is not None,
-            f"'probe.usb' must be like '0483:374b', in lower case, not {usb_id!r}",
-        )
-    if board.probe:
-        require(
-            board.probe.target is not None or board.probe.flash_with == "picotool",
-            f"key 'probe.target' is missing: {board.probe.flash_with} asks for the chip's name",
-        )
-    if board.emulator:
-        shift = board.emulator.icount_shift
-        require(shift <= 10, "'emulator.icount_shift' must lie in 0..10")
-        # Whole ticks stand for one count of instructions only if they are this dense.
-        require(
-            board.clock.tick_hz << shift > 2 * 10**9,
-            "'emulator.icount_shift' is too small: 'clock.tick_hz' must give more than 2 ticks "
-            "in the 2^icount_shift ns of an instruction",
-        )
-
-
-def uart_drivers() -> list[str]:
-    """The UART drivers that ship."""
-    return sorted(
-        path.stem.removeprefix("uart_") for path in (FIRMWARE_FOLDER / "ports").glob("uart_*.c")
-    )

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from dyncp.errors import UserError
 from dyncp.files import write_text
-from targets.board import Board
+from targets.board import PLL_SOURCES, Board, Enable
+from targets.board_checks import chosen_drivers, driver_kinds
 from targets.compiler.c_text import in_comment, string
 from targets.sources import C_FLAGS, FIRMWARE_FOLDER, include_folders
 from targets.toolchain import ToolFailure, run_tool
@@ -24,6 +25,10 @@ LINK_FLAGS = ("-nostartfiles", "--specs=nano.specs", "-Wl,--gc-sections", "-Wl,-
 _COUNTER_KINDS = {"instructions": "LINK_COUNTER_INSTRUCTIONS", "cycles": "LINK_COUNTER_CYCLES"}
 
 
+class ImageTooLarge(UserError):
+    """The image does not fit the memory of its board."""
+
+
 def compiler_version() -> str:
     """What the cross compiler calls itself; raises :class:`UserError` if there is none."""
     return run_tool(COMPILER, ["--version"]).splitlines()[0]
@@ -36,12 +41,13 @@ def write_board_files(board: Board, folder: Path) -> None:
 
 
 def port_sources(board: Board) -> list[Path]:
-    """Start-up, clock and the board's serial port."""
-    drivers = {f"uart_{board.uart.driver}.c"}
+    """Start-up, counter, and the drivers that the board names."""
+    prefixes = tuple(f"{kind}_" for kind in driver_kinds())
+    chosen = set(chosen_drivers(board).values())
     return sorted(
         path
         for path in (FIRMWARE_FOLDER / "ports").glob("*.c")
-        if not path.name.startswith("uart_") or path.name in drivers
+        if not path.stem.startswith(prefixes) or path.stem in chosen
     )
 
 
@@ -88,20 +94,49 @@ def link_image(
 
 
 def _board_config(board: Board) -> str:
-    shift = board.emulator.icount_shift if board.emulator else 0
-    values = {
+    uart, pins, pll = board.uart, board.uart.pins, board.clock.pll
+    counted = board.emulator if board.clock.counts == "instructions" else None
+    shift = counted.icount_shift if counted else 0
+    values: dict[str, str] = {
         "BOARD_NAME": string(board.name),
         "BOARD_COUNTER_KIND": _COUNTER_KINDS[board.clock.counts],
         "BOARD_COUNTER_SHIFT": f"{shift}u",
         "BOARD_TICK_HZ": f"{board.clock.tick_hz}u",
         "BOARD_STACK_BYTES": f"{board.memory.stack_bytes}u",
-        "BOARD_UART_BASE": f"0x{board.uart.base:08x}u",
-        "BOARD_UART_DIVIDER": f"{board.uart.divider}u",
-        "BOARD_UART_INTERRUPT": f"{board.uart.receive_interrupt}u",
+        "BOARD_UART_BASE": f"0x{uart.base:08x}u",
+        "BOARD_UART_CLOCK_HZ": f"{uart.clock_hz}u",
+        "BOARD_UART_DIVIDER": f"{uart.divider}u",
+        "BOARD_UART_INTERRUPT": f"{uart.receive_interrupt}u",
+        **_enable_config("BOARD_UART", uart.enable),
     }
+    if pins:
+        values["BOARD_PINS_TRANSMIT"] = f"{pins.transmit}u"
+        values["BOARD_PINS_RECEIVE"] = f"{pins.receive}u"
+        if pins.port is not None:
+            values["BOARD_PINS_PORT"] = f"0x{pins.port:08x}u"
+        if pins.function is not None:
+            values["BOARD_PINS_FUNCTION"] = f"{pins.function}u"
+        values |= _enable_config("BOARD_PINS", pins.enable)
+    if pll:
+        for number, source in enumerate(PLL_SOURCES):
+            values[f"BOARD_PLL_{source.upper()}"] = f"{number}u"
+        values["BOARD_PLL_SOURCE"] = f"BOARD_PLL_{pll.source.upper()}"
+        values["BOARD_PLL_INPUT_HZ"] = f"{pll.input_hz}u"
+        values["BOARD_PLL_DIVIDE"] = f"{pll.divide}u"
+        values["BOARD_PLL_MULTIPLY"] = f"{pll.multiply}u"
+        values["BOARD_PLL_POST_DIVIDE"] = f"{pll.post_divide}u"
     lines = [f"#define {name} {value}" for name, value in values.items()]
     notice = f"/* {in_comment(board.title)}; written by the build. */"
     return "\n".join([notice, "#pragma once", *lines, ""])
+
+
+def _enable_config(prefix: str, enable: Enable | None) -> dict[str, str]:
+    if enable is None:
+        return {}
+    return {
+        f"{prefix}_ENABLE_REGISTER": f"0x{enable.register:08x}u",
+        f"{prefix}_ENABLE_BIT": f"{enable.bit}u",
+    }
 
 
 def _memory_script(board: Board) -> str:
@@ -126,7 +161,7 @@ def _explain_overflow(failure: ToolFailure, board: Board) -> None:
             f"memory.{region.lower()} has {regions[region.lower()].bytes} bytes, {excess} too few"
             for region, excess in overflows
         ]
-        raise UserError(
+        raise ImageTooLarge(
             f"the image does not fit board '{board.name}': {' and '.join(parts)}; "
             "choose a smaller preset or another board"
         ) from failure

@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 
 from dyncp.errors import UserError
+from firmware_bridge.bench import emulated_boards
 from firmware_bridge.kernel_runs import run_cases
 from targets import kernel_cases
-from targets.board import Board, board_names, load_board
+from targets.board import Board, load_board
 from targets.kernel_cases import complaints
 from targets.kernel_image import build_kernel_image
 from tests.targets.kernel_samples import samples
 
-EMULATED = [name for name in board_names() if load_board(name).emulator]
+EMULATED = emulated_boards()
+"""Those with memory to spare for cases: one of every core."""
+
 FAST_OUTPUTS, SLOW_OUTPUTS = 300_000, 1_000_000
 SLOW_SEEDS = (2, 3)
 

@@ -15,7 +15,7 @@ from firmware_bridge.session import Board
 from targets.board import board_names, load_board
 from targets.firmware_build import build_firmware, read_firmware
 from targets.host_library import HostLibrary
-from tests.firmware_bridge.conftest import BOARD, Built
+from tests.firmware_bridge.conftest import BOARD, EMULATED_BOARDS, Built, run
 from tests.targets.built import Built as Network
 from tests.targets.built import build
 
@@ -42,7 +42,7 @@ def signals(hop: int) -> Iterator[tuple[str, NDArray[np.int16]]]:
         yield name, values.astype(np.int16).reshape(-1, hop)
 
 
-@pytest.mark.parametrize("board", board_names())
+@pytest.mark.parametrize("board", EMULATED_BOARDS)
 def test_the_board_enhances_to_the_same_bytes_as_the_host(
     board: str, built: Built, tmp_path: Path
 ) -> None:
@@ -82,6 +82,19 @@ def test_the_published_network_fits_its_board(built: Built, session: Board) -> N
     assert firmware.ram_bytes + firmware.stack_bytes <= 96 * KB
     assert firmware.stack_bytes <= 4096
     assert 0 < session.stats().stack_used < 1024  # what docs/c-library.md says
+
+
+@pytest.mark.slow
+def test_the_boards_that_hold_the_published_network_are_those_that_we_name(built: Built) -> None:
+    """Its weights alone are more than 512 KB; the error says how much is missing, and where."""
+    sizes = run("targets", "sizes", "--model", built.model)
+    assert sizes.returncode == 0, sizes.stderr
+    lines = {line.split()[0]: line for line in sizes.stdout.splitlines()}
+    assert list(lines) == board_names()
+    small = [name for name, line in lines.items() if "does not fit" in line]
+    assert small == ["nucleo-f446re"]
+    assert "memory.flash has 524288 bytes, " in lines["nucleo-f446re"]
+    assert " too few; choose a smaller preset or another board" in lines["nucleo-f446re"]
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import pytest
 import soundfile
 
 from dyncp.audio import load_wav, save_wav
+from targets.board import load_board
 from tests.firmware_bridge.conftest import BOARD, Built, assert_refused, run
 
 SECONDS = 3.0
@@ -67,6 +68,15 @@ def test_board_and_host_agree_on_the_work(measured: Measured) -> None:
         assert measured.json[figure]["host_agrees"] is True
         assert measured.json[figure]["executed"] < measured.json[figure]["dense"]
     assert measured.json["macs"]["dense"] == 699_392  # the published shape's own count
+
+
+def test_the_counter_and_its_clock_stand_beside_the_figures(measured: Measured) -> None:
+    """A count is worth nothing to who does not know of what."""
+    board, clock = measured.json["board"], load_board(BOARD).clock
+    assert (board["counter"], board["tick_hz"]) == ("SysTick", clock.tick_hz)
+    assert measured.json["work"]["unit"] == "instructions"
+    shown = run("firmware_bridge", "report", measured.out)
+    assert "counted by SysTick at 25 MHz" in shown.stdout
 
 
 def test_the_enhanced_audio_is_as_long_as_the_noisy(measured: Measured) -> None:

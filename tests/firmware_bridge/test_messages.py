@@ -125,6 +125,23 @@ def test_a_board_whose_limits_make_no_sense_is_refused() -> None:
             messages.parse_greeting(wrong)
 
 
+@pytest.mark.parametrize(
+    ("kind", "which", "name"),
+    [(2, 0, "SysTick"), (2, 1, "DWT CYCCNT"), (1, 1, "SysTick"), (0, 0, "none")],
+)
+def test_the_greeting_says_which_counter_counts(kind: int, which: int, name: str) -> None:
+    """A cycle of a counter that nobody can name is no measurement."""
+    whole = reply("HELLO with any")
+    greeting = messages.parse_greeting(whole[:30] + bytes([kind, which]) + whole[32:])
+    assert greeting.counter.name == name
+
+
+def test_a_counter_of_a_later_firmware_is_refused() -> None:
+    whole = reply("HELLO with any")
+    with pytest.raises(MalformedReply, match="layout of a greeting"):
+        messages.parse_greeting(whole[:30] + bytes([2, 2]) + whole[32:])
+
+
 PARSERS: dict[str, tuple[str, Callable[[bytes], Any]]] = {
     "greeting": ("HELLO with any", messages.parse_greeting),
     "hop": ("HOP", lambda payload: messages.parse_result(payload, GREETING, with_pcm=True)),

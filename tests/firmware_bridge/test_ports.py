@@ -22,6 +22,7 @@ from targets.toolchain import run_tool
 from tests.firmware_bridge.conftest import BOARD, EMULATED_BOARDS
 
 SOURCES = Path(__file__).parent / "port_firmware"
+PL011 = Path(__file__).parent / "lm3s6965evb.toml"
 REPLY_SECONDS = 60.0
 """Generous: nothing is lost on the way, and the loops are long."""
 
@@ -99,6 +100,29 @@ def test_a_clock_that_wraps_costs_a_few_instructions_and_no_count(session: Board
     assert 0 < an_interrupt < 30
     for more, wraps in counted:
         assert more == beside + wraps * an_interrupt
+
+
+def test_the_pl011_receives_and_sends_on_a_chip_that_qemu_has(tmp_path: Path) -> None:
+    """The Pico 2's driver, whose chip QEMU does not have."""
+    target = load_board(str(PL011))
+    build(target, tmp_path)
+    with start(target, tmp_path) as session:
+        assert session.greeting.board == "lm3s6965evb"
+        for number in range(100):
+            assert say(session, Command.RECURSE, number % 16) == number % 16
+        stats = session.stats()
+    assert (stats.overruns, stats.damaged, stats.repeated) == (0, 0, 0)
+
+
+def test_a_cycle_counter_that_stands_still_is_not_taken(target: Target, tmp_path: Path) -> None:
+    """As on silicon that lacks it: QEMU's reads 0. Every count would be 0, and look fast."""
+    silicon = replace(target, clock=replace(target.clock, counts="cycles"))
+    build(silicon, tmp_path)
+    with start(target, tmp_path) as session:
+        counter = session.greeting.counter
+        assert (counter.unit, counter.name) == ("cycles", "SysTick")
+        assert counter.tick_hz == target.clock.tick_hz
+        assert say(session, Command.LOOP, 100_000) > 100_000
 
 
 def test_the_emulated_core_has_what_the_code_was_compiled_for(session: Board) -> None:

@@ -8,11 +8,24 @@ from pathlib import Path
 import pytest
 
 from dyncp.errors import UserError
-from targets.board import BOARD_FOLDER, Probe, board_names, load_board, uart_drivers
+from targets.board import BOARD_FOLDER, Probe, board_names, load_board
+from targets.board_checks import chosen_drivers, driver_kinds, drivers, line_rate
+from targets.sources import FIRMWARE_FOLDER
 
 SHIPPED = (BOARD_FOLDER / "mps2-an386.toml").read_text(encoding="utf-8")
 
 CONSTANTS = "[memory]\nconstants = {{ {} }}"
+
+PLL = (
+    'pll = { source = "external", input_hz = 8_000_000, '
+    "divide = 8, multiply = 336, post_divide = 2 }"
+)
+
+
+def pins(more: str, transmit: int = 2, receive: int = 3, function: int = 7) -> str:
+    numbers = f"transmit = {transmit}\nreceive = {receive}\nfunction = {function}"
+    return f"receive_interrupt = 0\n[uart.pins]\n{more}\n{numbers}\n"
+
 
 PROBE = '[probe]\nusb = {usb}\nflash_with = "pyocd"\n{more}\n[emulator]'
 
@@ -27,7 +40,7 @@ MISTAKES = {
     "missing in an optional table": ('machine = "mps2-an386"', "",
                                      "key 'emulator.machine' is missing"),
     "unknown key": ("baud = 115_200", "baud = 115_200\nparity = 1",
-                    "unknown key 'uart.parity'; known: driver, base, divider, baud,"),
+                    "unknown key 'uart.parity'; known: driver, base, clock_hz, divider"),
     "unknown key at the top": ("[core]", 'vendor = "Arm"\n[core]', "unknown key 'vendor'"),
     "unknown region": ("stack_bytes", "sram", "unknown key 'memory.sram'"),
     "a name of its own": ("[core]", 'name = "x"\n[core]',
@@ -86,11 +99,18 @@ MISTAKES = {
                        "'memory.stack_bytes' must be"),
     "clock that stands": ("tick_hz = 25_000_000", "tick_hz = 0",
                           "'clock.tick_hz' must be positive"),
+    "odd size": ("origin = 0x2000_0000, bytes = 0x40_0000", "origin = 0x2000_0000, bytes = 99_999",
+                 "'memory.ram.bytes' must be a multiple of 16"),
+    "no UART clock": ("clock_hz = 25_000_000", "clock_hz = 0", "'uart.clock_hz' must be positive"),
+    "a line too fast": ("divider = 217", "divider = 212",
+                        "makes 117925 baud, +2.4 % off 'uart.baud'; it must be within 2 %"),
+    "a line too slow": ("divider = 217", "divider = 222",
+                        "makes 112613 baud, -2.2 % off 'uart.baud'; it must be within 2 %"),
     "no baud": ("baud = 115_200", "baud = 0", "'uart.baud' must be positive"),
     "no divider": ("divider = 217", "divider = 0", "'uart.divider' must be positive"),
     "no such interrupt": ("receive_interrupt = 0", "receive_interrupt = 480",
                           "'uart.receive_interrupt' must lie in 0..479"),
-    "unknown driver": ('"cmsdk"', '"16550"', "'uart.driver' must be one of cmsdk"),
+    "unknown driver": ('"cmsdk"', '"16550"', "'uart.driver' must be one of cmsdk, pl011, stm32"),
     "emulated cycles": ('counts = "instructions"', 'counts = "cycles"',
                         "'clock.counts' must be \"instructions\" with an [emulator]"),
     "slow emulator": ("icount_shift = 7", "icount_shift = 11",
@@ -109,6 +129,48 @@ MISTAKES = {
                             "key 'probe.target' is missing: pyocd asks for the chip's name"),
     "unknown key of a probe": ("[emulator]", PROBE.format(usb='["0483:374b"]', more="pid = 1"),
                                "unknown key 'probe.pid'; known: usb, flash_with, target"),
+    "a clock that no PLL makes": (
+        "tick_hz = 25_000_000", f"tick_hz = 25_000_000\n{PLL}",
+        "'clock.tick_hz' must be what 'clock.pll' makes, 168000000 Hz, not 25000000"),
+    "PLL without a step": (
+        "tick_hz = 25_000_000", f"tick_hz = 25_000_000\n{PLL}".replace("divide = 8", "divide = 0"),
+        "'clock.pll.divide' must be positive"),
+    "unknown key of a PLL": (
+        "tick_hz = 25_000_000", f"tick_hz = 25_000_000\n{PLL}".replace("multiply", "factor"),
+        "unknown key 'clock.pll.factor'; known: source, input_hz, divide, multiply"),
+    "unknown source of a PLL": (
+        "tick_hz = 25_000_000", f"tick_hz = 25_000_000\n{PLL}".replace("external", "mains"),
+        "'clock.pll.source' must be one of crystal, external, internal, not 'mains'"),
+    "unknown clock driver": (
+        "tick_hz = 25_000_000", 'tick_hz = 25_000_000\ndriver = "z80"',
+        "'clock.driver' must be one of nrf5340, rp2350, stm32f4"),
+    "clock driver without its PLL": (
+        "tick_hz = 25_000_000", 'tick_hz = 25_000_000\ndriver = "stm32f4"',
+        "key 'clock.pll' is missing: driver 'stm32f4' of 'clock.driver' reads it"),
+    "unknown caches": ('kernels = "dsp" ', 'kernels = "dsp"\ncaches = "l2" ',
+                       "'core.caches' must be one of m7, nrf5340, stm32u5"),
+    "unknown image block": ("stack_bytes", 'image_block = "pe"\nstack_bytes',
+                            "'memory.image_block' must be one of rp2350"),
+    "UART without its clock's bit": ('driver = "cmsdk"', 'driver = "stm32"',
+                                     "key 'uart.enable' is missing: driver 'stm32'"),
+    "odd enable register": (
+        "receive_interrupt = 0", "receive_interrupt = 0\nenable = { register = 2, bit = 0 }",
+        "'uart.enable.register' must be a multiple of 4"),
+    "enable bit beyond the register": (
+        "receive_interrupt = 0", "receive_interrupt = 0\nenable = { register = 4, bit = 32 }",
+        "'uart.enable.bit' must lie in 0..31"),
+    "unknown pins": ("receive_interrupt = 0", pins('driver = "avr"'),
+                     "'uart.pins.driver' must be one of nrf, rp2350, stm32"),
+    "pins without their port": ("receive_interrupt = 0", pins('driver = "stm32"'),
+                                "key 'uart.pins.port' is missing: driver 'stm32'"),
+    "one pin for both": ("receive_interrupt = 0", pins('driver = "rp2350"', receive=2),
+                         "'uart.pins.transmit' and 'uart.pins.receive' must differ"),
+    "no such pin": ("receive_interrupt = 0", pins('driver = "rp2350"', receive=48),
+                    "'uart.pins.receive' must lie in 0..47"),
+    "no such function": ("receive_interrupt = 0", pins('driver = "rp2350"', function=16),
+                         "'uart.pins.function' must lie in 0..15"),
+    "odd port": ("receive_interrupt = 0", pins('driver = "nrf"\nport = 0x5084_2502'),
+                 "'uart.pins.port' must be a multiple of 4"),
     "no TOML": ("[core]", "[core", "is not valid TOML"),
 }  # fmt: skip
 
@@ -130,7 +192,43 @@ def test_a_mistake_is_named_by_file_and_key(mistake: str, tmp_path: Path) -> Non
 def test_the_shipped_boards_load(name: str) -> None:
     board = load_board(name)
     assert board.name == name
-    assert board.uart.driver in uart_drivers()
+    assert {f"{name}.c" for name in chosen_drivers(board).values()} <= {
+        path.name for path in (FIRMWARE_FOLDER / "ports").glob("*.c")
+    }
+
+
+def test_every_driver_that_ships_is_some_boards() -> None:
+    """One that no board names is compiled by nobody."""
+    named = {
+        name for board in map(load_board, board_names()) for name in chosen_drivers(board).values()
+    }
+    for kind in driver_kinds():
+        assert {f"{kind}_{name}" for name in drivers(kind)} <= named
+
+
+@pytest.mark.parametrize(
+    ("name", "rate"),
+    [
+        ("mps2-an386", 25_000_000 / 217),
+        ("netduinoplus2", 84_000_000 / 91),
+        ("nucleo-f446re", 42_000_000 / 46),
+        ("pico2", 150_000_000 / (16 * (10 + 11 / 64))),
+        ("nrf5340-dk", 1_000_000),
+    ],
+)
+def test_the_rate_of_the_line_is_what_the_divider_makes(name: str, rate: float) -> None:
+    """A PL011 counts in 64ths of 16 clocks; taken for clocks, the check would pass nonsense."""
+    assert float(line_rate(load_board(name))) == pytest.approx(rate, rel=1e-12)
+
+
+def test_every_hardware_board_can_be_found_and_flashed() -> None:
+    boards = [load_board(name) for name in board_names()]
+    hardware = [board for board in boards if not board.emulator]
+    assert len(hardware) >= 5
+    for board in hardware:
+        assert board.probe is not None and board.probe.usb
+        assert board.clock.driver and board.uart.pins
+        assert board.uart.baud >= 921_600, "slower than real time with masks and PCM"
 
 
 def test_there_is_an_emulated_board_of_every_core_that_we_write_kernels_for() -> None:

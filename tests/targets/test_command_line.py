@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from targets.__main__ import main
+from targets.board import BOARD_FOLDER, load_board
+from targets.firmware_build import build_firmware
 from tests.targets.built import Built, edited
 
 ROOT = Path(__file__).parents[2]
@@ -133,3 +135,30 @@ def test_the_exit_code_leaves_the_process(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: no such model: none\n"
+
+
+def test_sizes_tell_what_fits_and_what_does_not(
+    static: Built,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Who chooses a chip asks all of them; one that is too small must not end the list."""
+    board = (BOARD_FOLDER / "netduinoplus2.toml").read_text(encoding="utf-8")
+    small = tmp_path / "small.toml"
+    small.write_text(board.replace("bytes = 0x10_0000", "bytes = 0x1000"), encoding="utf-8")
+    command = ("sizes", "--model", static.tflite, "--board", str(small), "--board", "netduinoplus2")
+    assert run(monkeypatch, *command) == 0
+    refused, fitting = capsys.readouterr().out.splitlines()
+    assert refused.startswith("small ") and "memory.flash has 4096 bytes, " in refused
+    firmware = build_firmware(static.tflite, load_board("netduinoplus2"), tmp_path / "built")
+    ram = firmware.ram_bytes + firmware.stack_bytes
+    assert f"flash {firmware.flash_bytes:9,} of 1,048,576 bytes" in fitting
+    assert f"RAM {ram:9,} of {131072:9,} bytes ({ram / 131072:6.1%})" in fitting
+
+
+def test_sizes_of_what_is_no_model_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run(monkeypatch, "sizes", "--model", tmp_path / "none.tflite")
+    assert_refused(code, "no such model", tmp_path / "nothing", capsys)

@@ -12,7 +12,7 @@ import pytest
 
 from convert.flatbuffer import text
 from dyncp.errors import UserError
-from targets.board import Board, Emulator, load_board
+from targets.board import Board, Emulator, board_names, load_board
 from targets.firmware_build import (
     Firmware,
     _plan_payload_bytes,
@@ -88,6 +88,38 @@ def loaded(elf: Path) -> dict[int, int]:
         if line.split()[:1] == ["LOAD"]
     ]
     return {int(words[3], 16): int(words[4], 16) for words in segments if int(words[4], 16)}
+
+
+@pytest.mark.parametrize("name", [n for n in board_names() if not load_board(n).emulator])
+def test_a_board_that_nobody_here_can_run_is_built_and_fits(
+    name: str, hidden: Built, tmp_path: Path
+) -> None:
+    """Its own drivers are in the image, its vectors where the core looks for them."""
+    board = load_board(name)
+    firmware = build_firmware(hidden.tflite, board, tmp_path)
+    memory = board.memory
+    assert 0 < firmware.flash_bytes <= memory.flash.bytes
+    assert 0 < firmware.ram_bytes + firmware.stack_bytes <= memory.ram.bytes
+    for address, size in loaded(tmp_path / "firmware.elf").items():
+        assert memory.flash.origin <= address and address + size <= memory.flash.end
+    symbols = symbols_of(tmp_path / "firmware.elf")
+    used = {"clocks_init", "pins_init"} | ({"caches_init"} if board.core.caches else set())
+    for hook in used:
+        assert symbols[hook] != symbols.get("nothing_to_do"), f"no driver for {hook}"
+    words = np.frombuffer(image_of(tmp_path), "<u4", count=16 + board.uart.receive_interrupt + 1)
+    assert words[0] == symbols["__stack_top"]
+    assert memory.ram.origin < words[0] <= memory.ram.end
+    assert words[1] == symbols["reset_handler"] | 1
+    assert words[-1] == symbols["uart_interrupt"] | 1
+    # The RP2350's boot ROM starts no image without this block, and says nothing.
+    block = np.array([0xFFFFDED3, 0x10210142, 0x000001FF, 0, 0xAB123579], "<u4").tobytes()
+    assert image_of(tmp_path).count(block) == (name == "pico2")
+    assert name != "pico2" or image_of(tmp_path).index(block) in range(0, 4096 - len(block), 4)
+
+
+def symbols_of(elf: Path) -> dict[str, int]:
+    rows = [line.split() for line in run_tool("arm-none-eabi-nm", [elf]).splitlines()]
+    return {row[2]: int(row[0], 16) for row in rows if len(row) == 3}
 
 
 def test_everything_that_belongs_to_a_build_lies_beside_it(built_folder: Path) -> None:

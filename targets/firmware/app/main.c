@@ -43,6 +43,9 @@ void app_fault(uint32_t address)
 int main(void)
 {
     uart_init();
+    if (clock_init()) {
+        device.counter_shift = LINK_CYCLES_DWT;
+    }
     device.flash_bytes = (uint32_t)(uintptr_t)__flash_bytes;
     device.ram_bytes = (uint32_t)(uintptr_t)__ram_bytes;
     if (sluice_init(&enhancer, &sluice_model, arena, sizeof arena) < 0 ||

@@ -46,4 +46,10 @@ enum link_counter {
     LINK_COUNTER_CYCLES = 2,
 };
 
+/* Whose cycles they are, in the place of an emulator's shift. */
+enum link_cycles {
+    LINK_CYCLES_SYSTICK = 0,
+    LINK_CYCLES_DWT = 1, /* CYCCNT */
+};
+
 #endif

@@ -17,7 +17,7 @@ typedef struct {
     const char *board;
     uint8_t build_id[LINK_BUILD_ID_BYTES];
     uint8_t counter_kind;  /* enum link_counter */
-    uint8_t counter_shift; /* of an emulator: an instruction lasts 2^shift ns */
+    uint8_t counter_shift; /* instructions last 2^shift ns; of cycles: enum link_cycles */
     uint32_t counter_hz;   /* ticks a second */
     uint32_t flash_bytes;  /* code and constants */
     uint32_t ram_bytes;    /* static variables, arena included, stack not */

@@ -9,6 +9,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* --- Before main(); each does nothing where the board names no driver of its kind --- */
+
+/* clock_DRIVER.c: the core at BOARD_TICK_HZ, the UART's clock at BOARD_UART_CLOCK_HZ. Runs
+ * before the variables have their values. A clock that does not come must not be waited for
+ * for ever. */
+void clocks_init(void);
+
+/* caches_DRIVER.c; before the variables have their values, too. */
+void caches_init(void);
+
+/* pins_DRIVER.c: the UART's pins. */
+void pins_init(void);
+
 /* --- uart_DRIVER.c: the serial port --- */
 
 void uart_init(void);
@@ -36,6 +49,9 @@ void receive_ring_wait(void);
 uint32_t receive_ring_lost(void);
 
 /* --- clock.c: a counter for measurements --- */
+
+/* Find the counter; true if it is the DWT's cycle counter, false if it is SysTick. */
+bool clock_init(void);
 
 /* Start from 0. The wrap interrupt then falls on the same instruction of the
  * same work each time, so that counts repeat exactly. */

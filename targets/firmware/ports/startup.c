@@ -19,9 +19,18 @@ void reset_handler(void);
 void fault_handler(void);
 void prepare_core(void);
 void start(void);
+void nothing_to_do(void);
 void report_fault(const uint32_t *stacked);
 
 typedef void (*handler_t)(void);
+
+/* For the boards that run as they come out of reset. */
+void nothing_to_do(void)
+{
+}
+void clocks_init(void) __attribute__((weak, alias("nothing_to_do")));
+void caches_init(void) __attribute__((weak, alias("nothing_to_do")));
+void pins_init(void) __attribute__((weak, alias("nothing_to_do")));
 
 /* Handlers that nobody enabled are left 0: calling one is a fault of its own. */
 typedef struct {
@@ -59,6 +68,8 @@ __attribute__((used)) void prepare_core(void)
 
 __attribute__((used, noreturn)) void start(void)
 {
+    clocks_init(); /* first, so that the rest is fast */
+    caches_init();
     const uint32_t *source = __data_load;
     for (uint32_t *word = __data_start; word < __data_end; word++) {
         *word = *source++;
@@ -67,6 +78,7 @@ __attribute__((used, noreturn)) void start(void)
         *word = 0;
     }
     stack_paint();
+    pins_init();
     (void)main();
     for (;;) {
         __asm__ volatile("wfi");

@@ -1,9 +1,9 @@
 /* Arm's CMSDK APB UART (MPS2 and MPS3 boards): one byte of buffer each way. */
 #include "board_config.h"
 #include "ports/port.h"
+#include "ports/registers.h"
 
 #define UART ((volatile uint32_t *)BOARD_UART_BASE)
-#define NVIC_ENABLE ((volatile uint32_t *)0xE000E100u)
 
 enum { DATA = 0, STATE = 1, CONTROL = 2, INTERRUPT_CLEAR = 3, DIVIDER = 4 };
 
@@ -19,7 +19,7 @@ void uart_init(void)
 {
     UART[DIVIDER] = BOARD_UART_DIVIDER;
     UART[CONTROL] = CONTROL_SEND | CONTROL_RECEIVE | CONTROL_RECEIVE_INTERRUPT;
-    NVIC_ENABLE[BOARD_UART_INTERRUPT / 32u] = 1u << (BOARD_UART_INTERRUPT % 32u);
+    interrupt_enable(BOARD_UART_INTERRUPT);
     /* QEMU looks for the first byte only after a read; without it up to 1 s passes. */
     (void)UART[DATA];
 }

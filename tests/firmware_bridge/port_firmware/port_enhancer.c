@@ -99,12 +99,14 @@ int32_t sluice_process_hop(sluice_t *instance, int16_t *pcm)
     case RECURSE:
         instance->counters.ticks = depth_of(number);
         break;
+#ifdef __ARM_FP
     case FLOAT: {
         float root;
         __asm__ volatile("vsqrt.f32 %0, %1" : "=t"(root) : "t"((float)number));
         instance->counters.ticks = (uint32_t)root;
         break;
     }
+#endif
     case VECTOR:
         instance->counters.ticks = four_times(number);
         break;
