@@ -130,7 +130,7 @@ def as_json(boards: Sequence[Known], ports: Sequence[Port]) -> dict[str, Any]:
 
 def as_text(boards: Sequence[Known], ports: Sequence[Port]) -> str:
     """A line for each board, then one for each port."""
-    lines = [f"{board.name:16s} {_reach(board):40s} {board.title}" for board in boards]
+    lines = [f"{board.name:16s} {_reach(board):58s} {board.title}" for board in boards]
     return "\n".join([*lines, *(f"port {port.name}, USB {port.usb or 'none'}" for port in ports)])
 
 
