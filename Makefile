@@ -33,7 +33,7 @@ endif
 NAME := $(basename $(notdir $(PRESET)))
 
 # What cannot be right is said at once, unless nothing is to be built.
-ifneq ($(filter-out help clean set-up lint bench test test-slow,$(or $(MAKECMDGOALS),report)),)
+ifneq ($(filter-out help clean set-up lint boards bench test test-slow,$(or $(MAKECMDGOALS),report)),)
 ifeq ($(wildcard $(PRESET_FILE)),)
 $(error unknown preset '$(PRESET)'; choose one of $(basename $(notdir $(wildcard dyncp/presets/*.toml))), or give a .toml file)
 endif
@@ -68,7 +68,7 @@ LADDER   := $(MODEL)/host/libsluice.so $(CLIMBED:%=$(MODEL)/%/firmware.elf)
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := report
-.PHONY: report set-up measure parity parity-nightly enhance bench train qat ablate evaluate exactness test test-slow lint clean help
+.PHONY: report set-up boards flash hil measure parity parity-nightly enhance bench train qat ablate evaluate exactness test test-slow lint clean help
 
 ## report: (default) set up, build the preset, stream audio through the board, show the result
 report: $(OUT)/measurement.json $(OUT)/parity.passed
@@ -139,6 +139,18 @@ $(OUT)/parity.passed: $(LADDER) $(LONG) $(BRIDGE) | $(SETUP)
 	  --onnx $(MODEL)/model.onnx --library $(MODEL)/host/libsluice.so \
 	  --sanitised $(MODEL)/host/serve-frames-sanitised --out $(OUT)/parity.json
 	@touch $@
+
+## boards: what is plugged in, what is emulated, what can be flashed
+boards: $(SETUP)
+	@$(PY) -m firmware_bridge boards
+
+## flash: build the firmware, write it to BOARD [PORT=auto], which must then greet with it
+flash: $(OUT)/firmware.elf
+	@$(PY) -m firmware_bridge flash --board $(BOARD) --port $(or $(PORT),auto) --image $<
+
+## hil: the tests of tests/hil on BOARD, emulated or on its PORT (auto, /dev/ttyACM0)
+hil: $(OUT)/firmware.elf
+	@$(PY) -m pytest tests/hil $(AT) --firmware $(OUT)
 
 ## measure: stream audio through BOARD (PORT=/dev/ttyACM0 for a real one), measure again
 measure: $(OUT)/firmware.elf $(NOISY)

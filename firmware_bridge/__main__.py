@@ -14,42 +14,13 @@ from tqdm import tqdm
 
 from convert.parity_arguments import add_parity_arguments
 from dyncp.errors import UserError, run_command
+from firmware_bridge.board_commands import WHERE, add_board_commands, add_where
 
 if TYPE_CHECKING:
     from firmware_bridge.session import Board
     from targets.firmware_build import Firmware
 
 _EXIT_MISMATCH = 1
-
-
-def _boards(_: argparse.Namespace) -> None:
-    from serial.tools.list_ports import comports
-
-    from targets.board import board_names, load_board
-
-    ports = list(comports())
-    for name in board_names():
-        board = load_board(name)
-        ids = board.probe.usb if board.probe else ()
-        found = [p.device for p in ports if f"{p.vid or 0:04x}:{p.pid or 0:04x}" in ids]
-        where = "emulated" if board.emulator else ", ".join(found) or "not connected"
-        print(f"{name:16s} {where:16s} {board.title}")
-    for port in ports:
-        print(f"port {port.device}: {port.description}")
-
-
-def _hello(args: argparse.Namespace) -> None:
-    with _open(args, None) as session:
-        greeting = session.greeting
-        print(f"board {greeting.board}, preset {greeting.preset}, build {greeting.build_id}")
-        print(f"model {greeting.model_hash}")
-        print(
-            f"flash {greeting.flash_bytes} bytes, RAM {greeting.ram_bytes} + "
-            f"{greeting.stack_bytes} stack, of it arena {greeting.arena_bytes}"
-        )
-        counter = greeting.counter
-        by = f", by {counter.name} at {counter.tick_hz} Hz" if counter.tick_hz else ""
-        print(f"counts {counter.unit}{by}; probes: {', '.join(session.probe_names) or 'none'}")
 
 
 def _measure(args: argparse.Namespace) -> None:
@@ -140,7 +111,9 @@ def _bench(args: argparse.Namespace) -> int:
 def _open(args: argparse.Namespace, firmware: Firmware | None) -> Board:
     from firmware_bridge.connect import open_board
 
-    return open_board(args.board, args.port, args.firmware, firmware)
+    return open_board(
+        args.board, args.port, args.firmware, firmware, serial_number=args.serial_number
+    )
 
 
 class _Bar:
@@ -176,20 +149,15 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    add("boards", _boards, "the boards that are known, and the serial ports that are there")
-
-    hello = add("hello", _hello, "ask a board who it is")
+    add_board_commands(add)
     measure = add("measure", _measure, "stream audio through a board and measure")
     parity = add(
         "parity",
         _parity,
         "climb the whole ladder; 1 if a value differs, 2 if a rung cannot run",
     )
-    where = "where it is: /dev/ttyACM0, socket://host:port"
-    for command in (hello, measure):
-        command.add_argument("--board", required=True, help="a board's name, or a .toml file")
-        command.add_argument("--port", help=where)
-        command.add_argument("--firmware", type=Path, required=True, help="firmware.elf")
+    add_where(measure)
+    measure.add_argument("--firmware", type=Path, required=True, help="firmware.elf")
     for command in (measure, parity):
         command.add_argument("--model", type=Path, required=True, help="its .tflite")
         command.add_argument("--checkpoint", type=Path, required=True, help="its float network")
@@ -202,7 +170,7 @@ def _parser() -> argparse.ArgumentParser:
         "--firmware", action="append", default=[], type=Path,
         help="firmware.elf of each board, in the same order",
     )  # fmt: skip
-    parity.add_argument("--port", help=f"of the first board, {where}; the others are emulated")
+    parity.add_argument("--port", help=f"of the first board, {WHERE}; the others are emulated")
     measure.add_argument("--clean", type=Path, help="the clean reference, to score with")
     measure.add_argument("--enhanced", type=Path, required=True, help="audio to write (.wav)")
     parity.add_argument("--quantized", type=Path, required=True, help="the integers (.npz)")

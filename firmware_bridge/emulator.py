@@ -6,6 +6,7 @@ that is free, nobody can take it in between, and two emulators never meet.
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import tempfile
@@ -14,12 +15,13 @@ from pathlib import Path
 
 from dyncp.errors import UserError
 from firmware_bridge.errors import LinkError, TransportClosed
-from firmware_bridge.transport import SerialTransport
+from firmware_bridge.transport import Deadline, SerialTransport
 from targets.board import Board
 from targets.toolchain import find_tool
 
-_EMULATOR = "qemu-system-arm"
+EMULATOR = "qemu-system-arm"
 _STOP_SECONDS = 5.0
+_CONTROL_SECONDS = 10.0
 
 
 class EmulatorTransport(SerialTransport):
@@ -37,17 +39,20 @@ class EmulatorTransport(SerialTransport):
             raise UserError(
                 f"there is no firmware {elf}; build it with: python -m targets firmware"
             )
-        tool = find_tool(_EMULATOR)
+        tool = find_tool(EMULATOR)
         self._emulator: subprocess.Popen[bytes] | None = None
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the emulator)
+        self._control, theirs = socket.socketpair()
+        self._control.settimeout(_CONTROL_SECONDS)
         try:
-            with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
+            with socket.create_server(("127.0.0.1", 0), backlog=1) as listener, theirs:
+                sockets = listener.fileno(), theirs.fileno()
                 self._emulator = subprocess.Popen(
-                    _command(str(tool), board, elf, loaded or {}, listener.fileno()),
+                    _command(str(tool), board, elf, loaded or {}, sockets),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=self._complaints,
-                    pass_fds=(listener.fileno(),),
+                    pass_fds=sockets,
                 )
                 port = listener.getsockname()[1]
                 super().__init__(
@@ -70,11 +75,35 @@ class EmulatorTransport(SerialTransport):
         assert self._emulator is not None
         return self._emulator.pid
 
+    def restart(self) -> None:
+        """Press the board's reset button. The serial port stays open.
+
+        Raises :class:`LinkError` if the emulator does not do it.
+        """
+        try:
+            with self._control.makefile("rw", encoding="utf-8") as control:
+                for command in ("qmp_capabilities", "system_reset"):
+                    control.write(json.dumps({"execute": command}) + "\n")
+                    control.flush()
+                    # Its greeting and its news come in between.
+                    while True:
+                        words = json.loads(control.readline())
+                        # Refused the second time: they have been agreed on before.
+                        if "return" in words or "error" in words:
+                            break
+                if "error" in words:
+                    raise LinkError(f"{self.name} refused to restart: {words['error']}")
+        except (OSError, ValueError) as error:
+            raise LinkError(f"{self.name} did not restart: {error or 'it has ended'}") from error
+
     def read(self, seconds: float) -> bytes:
         try:
             return super().read(seconds)
         except TransportClosed as error:
             raise TransportClosed(f"{error}: {self._last_words()}") from error
+
+    def reopen(self, deadline: Deadline) -> None:
+        raise TransportClosed(f"{self.name} has ended, and nothing is left of it to go on with")
 
     def close(self) -> None:
         """End the emulator, whatever state it is in. May be called again."""
@@ -85,6 +114,7 @@ class EmulatorTransport(SerialTransport):
         if self._emulator is not None and self._emulator.poll() is None:
             self._emulator.kill()
             self._emulator.wait(_STOP_SECONDS)
+        self._control.close()
         self._complaints.close()
 
     def _last_words(self) -> str:
@@ -99,9 +129,10 @@ class EmulatorTransport(SerialTransport):
 
 
 def _command(
-    tool: str, board: Board, elf: Path, loaded: Mapping[int, Path], listener: int
+    tool: str, board: Board, elf: Path, loaded: Mapping[int, Path], sockets: tuple[int, int]
 ) -> list[str]:
     assert board.emulator
+    listener, control = sockets
     devices = [
         f"loader,file={path},addr=0x{address:x},force-raw=on" for address, path in loaded.items()
     ]
@@ -113,5 +144,7 @@ def _command(
         # Without nodelay a short reply waits for the last one's acknowledgement, 40 ms.
         *("-chardev", f"socket,id=link,fd={listener},server=on,wait=on,nodelay=on"),
         *("-serial", "chardev:link"),
+        *("-chardev", f"socket,id=control,fd={control}"),
+        *("-mon", "chardev=control,mode=control"),
         *(word for device in devices for word in ("-device", device)),
     ]

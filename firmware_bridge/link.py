@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from firmware_bridge import messages
@@ -22,6 +22,7 @@ from firmware_bridge.errors import (
     RequestRefused,
     VersionMismatch,
 )
+from firmware_bridge.frame_log import CAME, SENT, FrameLog, describe
 from firmware_bridge.framing import PROTOCOL_VERSION, Damaged, Frame, Receiver, encode
 from firmware_bridge.messages import (
     ERROR,
@@ -37,6 +38,9 @@ from firmware_bridge.transport import Deadline, Transport
 HELLO_SECONDS = 0.25
 """How long to wait before a HELLO is sent again."""
 
+_FRAMES_TOLD = 3
+"""The last ones, in the error of a timeout."""
+
 
 @dataclass
 class LinkCounts:
@@ -44,13 +48,16 @@ class LinkCounts:
 
     ``sent``: requests, each once, HELLO left out. ``repeated``: requests sent
     again, for a reply or a request that was lost; ``timeouts`` of these times
-    because nothing had come. ``damaged``: frames that came damaged.
+    because nothing had come. ``damaged``: frames that came damaged. ``sent_bytes``
+    and ``came_bytes``: all that went over the wire, framing and repetitions included.
     """
 
     sent: int = 0
     repeated: int = 0
     damaged: int = 0
     timeouts: int = 0
+    sent_bytes: int = field(default=0, compare=False)
+    came_bytes: int = field(default=0, compare=False)
 
 
 class _Outcome(Enum):
@@ -77,10 +84,16 @@ class Link:
 
     ``reply_seconds``: how long to wait before a request is sent again.
     ``attempts``: how often it is sent without any answer before
-    :class:`LinkTimeout`.
+    :class:`LinkTimeout`. ``log``: where every frame is written; not closed here.
     """
 
-    def __init__(self, transport: Transport, reply_seconds: float = 1.0, attempts: int = 8) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        reply_seconds: float = 1.0,
+        attempts: int = 8,
+        log: FrameLog | None = None,
+    ) -> None:
         self.counts = LinkCounts()
         self._transport = transport
         self._reply_seconds = reply_seconds
@@ -89,6 +102,9 @@ class Link:
         self._greeting: messages.Greeting | None = None
         self._next_sequence = 0
         self._busy = False
+        self._log = log
+        self._came: deque[str] = deque(maxlen=_FRAMES_TOLD)
+        self._came_bytes = 0
 
     def greet(self, deadline: Deadline) -> messages.Greeting:
         """Begin a session: whatever went before on the wire is forgotten.
@@ -101,8 +117,9 @@ class Link:
         # to somebody before us are never taken for ours.
         nonce = secrets.randbits(32)
         hello = encode(Frame(MessageType.HELLO, 0, messages.hello(nonce).payload))
+        self._forget_what_came()
         while not deadline.expired():
-            self._transport.write(hello)
+            self._write(hello)
             attempt = Deadline(min(HELLO_SECONDS, deadline.remaining()))
             while not attempt.expired():
                 for event in self._receive(attempt.remaining()):
@@ -114,6 +131,7 @@ class Link:
         raise LinkTimeout(
             f"nothing on {self._transport.name} answered within {deadline.seconds:g} s; check "
             "that it is the right port and that the board runs this project's firmware"
+            f"{self._story('HELLO')}"
         )
 
     def ask(self, request: Request) -> bytes:
@@ -152,7 +170,7 @@ class Link:
                 self._next_sequence = (entry.sequence + 1) % 65536
                 self.counts.sent += 1
                 pending.append(entry)
-                self._transport.write(entry.wire)
+                self._write(entry.wire)
             while pending:
                 yield self._oldest_reply(pending)
         finally:
@@ -173,6 +191,7 @@ class Link:
         deadline = Deadline(self._reply_seconds)
         attempts = 1
         prompted = False
+        self._forget_what_came()
         while pending[0].reply is None:
             events = self._receive(deadline.remaining())
             outcomes = {_take(event, pending) for event in events}
@@ -180,6 +199,7 @@ class Link:
                 attempts = 1
                 prompted = False
                 deadline = Deadline(self._reply_seconds)
+                self._forget_what_came()
             late = deadline.expired()
             # At once for the first sign of a loss only: noise gives many, and each
             # repetition is answered by a window of replies that may be damaged too.
@@ -190,21 +210,46 @@ class Link:
             prompted = not late
             self.counts.timeouts += late
             if attempts == self._attempts:
+                first = unanswered[0]
                 raise LinkTimeout(
                     f"{self._transport.name} gave no intact reply to a "
-                    f"{unanswered[0].request.type.name} in {attempts} attempts; check the cable, "
+                    f"{first.request.type.name} in {attempts} attempts; check the cable, "
                     "the speed and that the board runs, then start again"
+                    f"{self._story(f'{first.request.type.name} {first.sequence}')}"
                 )
             attempts += 1
             self.counts.repeated += len(unanswered)
-            self._transport.write(b"".join(entry.wire for entry in unanswered))
+            self._write(b"".join(entry.wire for entry in unanswered))
             deadline = Deadline(self._reply_seconds)
         entry = pending.popleft()
         assert entry.reply is not None
         return _payload(entry.request, entry.reply)
 
+    def _write(self, wire: bytes) -> None:
+        if self._log is not None:
+            self._log.wire(SENT, wire)
+        self.counts.sent_bytes += len(wire)
+        self._transport.write(wire)
+
+    def _forget_what_came(self) -> None:
+        self._came.clear()
+        self._came_bytes = 0
+
+    def _story(self, awaited: str) -> str:
+        """What was awaited, what came since the last answer, and where all of it is written."""
+        frames = f", the last: {' / '.join(self._came)}" if self._came else ", no whole frame"
+        came = f"{self._came_bytes} bytes{frames}" if self._came_bytes else "nothing"
+        log = f"; every frame is in {self._log.path}" if self._log else ""
+        return f"; awaited: the reply to {awaited}; came: {came}{log}"
+
     def _receive(self, seconds: float) -> list[Frame | Damaged]:
-        events = self._receiver.feed(self._transport.read(seconds))
+        data = self._transport.read(seconds)
+        self.counts.came_bytes += len(data)
+        self._came_bytes += len(data)
+        if self._log is not None:
+            self._log.wire(CAME, data)
+        events = self._receiver.feed(data)
+        self._came.extend(describe(event) for event in events)
         # A frame that is no reply is an echo of our own.
         events = [e for e in events if isinstance(e, Damaged) or e.type & REPLY]
         for event in events:

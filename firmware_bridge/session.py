@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_bridge import messages
-from firmware_bridge.errors import WrongFirmware
+from firmware_bridge.errors import TransportClosed, WrongFirmware
+from firmware_bridge.frame_log import FrameLog
 from firmware_bridge.link import Link, LinkCounts
 from firmware_bridge.messages import (
     Described,
     Description,
     FrameResult,
+    Greeting,
     LayerCounters,
     MessageType,
     Request,
@@ -43,23 +45,26 @@ class Board:
         attempts: int = 8,
         build_id: str | None = None,
         model_hash: str | None = None,
+        log: FrameLog | None = None,
     ) -> None:
         """Greet the board and learn what it runs.
 
         With ``build_id`` or ``model_hash`` (hex), raises :class:`WrongFirmware`
-        if the board runs another.
+        if the board runs another. ``log``: where every frame is written; closed with
+        the session.
         """
         self._transport = transport
-        self._link = Link(transport, reply_seconds, attempts)
+        self._connect_seconds = connect_seconds
+        self._log = log
+        self._link = Link(transport, reply_seconds, attempts, log)
         try:
             self.greeting = self._link.greet(Deadline(connect_seconds))
-            _expect(transport.name, "build", self.greeting.build_id, build_id)
-            _expect(transport.name, "model", self.greeting.model_hash, model_hash)
+            _expect(transport.name, self.greeting, build_id, model_hash)
             self.tensors_described = self._describe(Described.TENSORS, self.greeting.tensors)
             self.layer_names = self._names(Described.LAYERS, self.greeting.layers)
             self.probe_names = self._names(Described.PROBES, self.greeting.probes)
         except BaseException:
-            transport.close()
+            self.close()
             raise
 
     def __enter__(self) -> Board:
@@ -74,7 +79,30 @@ class Board:
         self.close()
 
     def close(self) -> None:
-        self._transport.close()
+        """Let go of the transport and the log. May be called again."""
+        try:
+            self._transport.close()
+        finally:
+            if self._log is not None:
+                self._log.close()
+
+    @property
+    def name(self) -> str:
+        """Where the board is, for a person."""
+        return self._transport.name
+
+    def greet_again(self) -> None:
+        """Begin anew with a board that was reset, on its port, which may have gone for a while.
+
+        It must run what it ran before, else :class:`WrongFirmware`.
+        """
+        was = self.greeting
+        try:
+            self.greeting = self._link.greet(Deadline(self._connect_seconds))
+        except TransportClosed:
+            self._transport.reopen(Deadline(self._connect_seconds))
+            self.greeting = self._link.greet(Deadline(self._connect_seconds))
+        _expect(self.name, self.greeting, was.build_id, was.model_hash)
 
     @property
     def link_counts(self) -> LinkCounts:
@@ -162,9 +190,13 @@ class Board:
         return found
 
 
-def _expect(where: str, what: str, found: str, wanted: str | None) -> None:
-    if wanted is not None and found != wanted:
-        raise WrongFirmware(
-            f"the board on {where} runs {what} {found}, not {wanted}; flash the firmware that "
-            "was built from these sources"
-        )
+def _expect(where: str, found: Greeting, build_id: str | None, model_hash: str | None) -> None:
+    for what, runs, wanted in (
+        ("build", found.build_id, build_id),
+        ("model", found.model_hash, model_hash),
+    ):
+        if wanted is not None and runs != wanted:
+            raise WrongFirmware(
+                f"the board on {where} runs {what} {runs}, not {wanted} ({found.preset} for "
+                f"{found.board}); flash the firmware that was built from these sources"
+            )

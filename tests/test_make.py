@@ -53,10 +53,29 @@ def test_enhance_asks_for_the_file() -> None:
     assert "make WAV=noisy.wav enhance" in result.stdout
 
 
+def test_hardware_in_the_loop_is_told_board_port_and_firmware() -> None:
+    """With a port left out of the tests, an emulator would pass for the board on the desk."""
+    command = make("-n", "hil", "BOARD=mps2-an386", "PORT=auto").stdout.splitlines()[-1]
+    for words in ("pytest tests/hil", "--board mps2-an386 --port auto",
+                  "--firmware build/paper/mps2-an386"):  # fmt: skip
+        assert words in command
+    assert "--port" not in make("-n", "hil", "BOARD=mps2-an386").stdout.splitlines()[-1]
+
+
+def test_flash_finds_the_port_by_itself() -> None:
+    command = make("-n", "flash", "BOARD=mps2-an386").stdout.splitlines()[-1]
+    assert "--board mps2-an386 --port auto --image build/paper/mps2-an386/firmware.elf" in command
+    command = make("-n", "flash", "BOARD=mps2-an386", "PORT=/dev/ttyACM0").stdout
+    assert "--port /dev/ttyACM0 --image" in command.splitlines()[-1]
+
+
 def test_help_names_every_target_that_is_for_people() -> None:
     text = make("help").stdout
     for target in (
         "report",
+        "boards",
+        "flash",
+        "hil",
         "measure",
         "parity",
         "parity-nightly",
