@@ -230,14 +230,14 @@ $(MODEL)/ways.json: $(MODEL)/model.pt $(QUANTIZE) | $(SETUP)
 .PHONY: exact
 exact: $(MODEL)/exactness.json $(MODEL)/integer.json $(if $(QAT),,$(MODEL)/ways.json)
 
-# Those whose gates int8 must keep.
-GATED := $(sort $(basename $(notdir $(shell grep -ls '^\[gate\]' $(CHECKPOINTED:%=dyncp/presets/%.toml)))))
+# Those that ship both ways.
+BOTH := $(sort $(basename $(notdir $(wildcard quantize/checkpoints/*.pt))))
 
 ## exactness: what int8 costs each preset, rounded and trained through it; writes docs/exactness.md
 exactness: $(SETUP)
-	@for preset in $(GATED); do for qat in "" 1; do \
+	@for preset in $(BOTH); do for qat in "" 1; do \
 	  $(MAKE) --no-print-directory PRESET=$$preset QAT=$$qat exact || exit $$?; done; done
-	@$(PY) -m quantize.evaluation exactness-page --presets $(GATED) --page docs/exactness.md
+	@$(PY) -m quantize.evaluation exactness-page --presets $(BOTH) --page docs/exactness.md
 
 ## test: set up, then lint, types and the fast tests
 test: $(SETUP) lint
