@@ -15,6 +15,7 @@ from tqdm import tqdm
 from convert.parity_arguments import add_parity_arguments
 from dyncp.errors import UserError, run_command
 from firmware_bridge.board_commands import WHERE, add_board_commands, add_where
+from firmware_bridge.mlperf_command import add_mlperf_command
 
 if TYPE_CHECKING:
     from firmware_bridge.session import Board
@@ -150,6 +151,7 @@ def _parser() -> argparse.ArgumentParser:
         return command
 
     add_board_commands(add)
+    add_mlperf_command(add)
     measure = add("measure", _measure, "stream audio through a board and measure")
     parity = add(
         "parity",
