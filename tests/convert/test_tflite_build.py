@@ -15,9 +15,10 @@ from convert.metadata import describe
 from convert.tflite_build import build_tflite, check_same_network
 from dyncp.errors import UserError
 from dyncp.state import input_shapes, output_shapes
+from quantize.calibrate import quantise_network
 from quantize.wiring import tensor_activation
 from tests.convert.built import Built, tensor
-from tests.quantize.models import with_layer
+from tests.quantize.models import audio_features, with_layer
 
 
 def grid(found: Any) -> tuple[list[float], list[int]]:
@@ -147,9 +148,25 @@ def test_building_again_gives_the_same_bytes(any_built: Built) -> None:
     assert again == any_built.tflite.read_bytes()
 
 
+def test_weights_that_make_good_each_others_rounding_are_the_same_network(output: Built) -> None:
+    clips = [audio_features(output.preset, 300, seed=7)]
+    compensated = quantise_network(output.network, clips, compensated=True)
+    nearest = quantise_network(output.network, clips)
+    assert compensated.model_hash != nearest.model_hash
+    check_same_network(output.weights, compensated)
+
+
+def test_weights_trained_on_by_a_step_are_another_network(output: Built) -> None:
+    """One int8 step on every weight: what a short training moves."""
+    layer = output.model.layers["block0.up"]
+    weight = np.clip(layer.weight.astype(int) + 1, -127, 127).astype(np.int8)
+    with pytest.raises(UserError, match=r"block0\.up differs by 1\.\d+ steps on average"):
+        check_same_network(output.weights, with_layer(output.model, "block0.up", weight=weight))
+
+
 def test_weights_of_another_network_are_refused_by_layer(output: Built) -> None:
     weight = output.model.layers["block1.down"].weight.copy()
-    weight[2, 3] += 1 if weight[2, 3] < 127 else -1
+    weight[2, 3] += 20 if weight[2, 3] < 100 else -20
     other = with_layer(output.model, "block1.down", weight=weight)
     with pytest.raises(UserError, match=r"different networks: block1\.down differs by"):
         check_same_network(output.weights, other)
