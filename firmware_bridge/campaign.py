@@ -75,6 +75,7 @@ def run_campaign(
     preset: Preset,
     material: Material,
     folder: Path,
+    *,
     monitor: Monitor | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[Part]:
@@ -164,6 +165,7 @@ def _load(path: Path, key: str) -> Part | None:
 
 def campaign_figures(
     parts: Sequence[Part],
+    *,
     greeting: Greeting,
     board: boards.Board,
     firmware: Firmware,

@@ -59,9 +59,18 @@ def _campaign(args: argparse.Namespace) -> None:
                 f"the board has the probes {', '.join(session.probe_names)}, the model "
                 f"{', '.join(names)}; flash the firmware that was built of it"
             )
-        parts = run_campaign(session, preset, material, args.folder, monitor, progress.of)
+        parts = run_campaign(
+            session, preset, material, args.folder, monitor=monitor, progress=progress.of
+        )
     figures = campaign_figures(
-        parts, greeting, board, firmware, preset, material, probes, args.checkpoint
+        parts,
+        greeting=greeting,
+        board=board,
+        firmware=firmware,
+        preset=preset,
+        material=material,
+        probes=probes,
+        checkpoint=args.checkpoint,
     )
     write_text(args.out, json.dumps(figures, indent=1) + "\n")
     print(format_campaign(figures))

@@ -14,8 +14,8 @@ def format_campaign(figures: dict[str, Any]) -> str:
     kind = "emulated" if board["emulated"] else "hardware"
     parts = [
         f"preset {figures['preset']} on {board['name']} ({board['cpu']}, {kind}): "
-        f"{source['frames']} frames, {source['minutes']:.1f} minutes in {source['streams']} streams "
-        f"of {source['data']}",
+        f"{source['frames']} frames, {source['minutes']:.1f} minutes of {source['data']} in "
+        f"{source['streams']} streams",
         _work(figures),
         _latency(figures),
         _probes(figures["probes"]),

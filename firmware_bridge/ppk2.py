@@ -51,13 +51,9 @@ class Ppk2Monitor:
         if trigger is not None and not 0 <= trigger < CHANNELS:
             raise UserError(f"a PPK2 has digital channels 0 to {CHANNELS - 1}, not {trigger}")
         self.name = f"PPK2 ({mode} mode)"
-        self._volts, self._mode, self._trigger, self._clock = (
-            millivolts / 1000,
-            mode,
-            trigger,
-            clock,
-        )
+        self._volts, self._trigger, self._clock = millivolts / 1000, trigger, clock
         self._api: Any = None
+        self._powers = False
         self._thread: threading.Thread | None = None
         api_class = _api_class()
         try:
@@ -78,6 +74,7 @@ class Ppk2Monitor:
             self._api.use_ampere_meter()
         self._api.set_source_voltage(millivolts)
         self._api.toggle_DUT_power("ON")
+        self._powers = mode == "source"
 
     def __enter__(self) -> Ppk2Monitor:
         return self
@@ -119,7 +116,7 @@ class Ppk2Monitor:
         try:
             if self._thread is not None:
                 self._end()
-            if self._mode == "source":
+            if self._powers:
                 self._api.toggle_DUT_power("OFF")
         finally:
             self._api.ser.close()
