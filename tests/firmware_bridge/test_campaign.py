@@ -1,4 +1,4 @@
-"""The campaign: every figure is the board's, judged with the right labels, and it can be resumed."""
+"""The campaign: all figures are the board's, judged with the right labels; it can be resumed."""
 
 from __future__ import annotations
 
