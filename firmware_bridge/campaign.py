@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,7 +160,7 @@ def _load(path: Path, key: str) -> Part | None:
                 return None
             arrays = {field.name: stored[field.name] for field in fields(Streamed)}
             notes = json.loads(str(stored["notes"]))
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
         return None
     return Part(Streamed(**{**arrays, "restarts": int(arrays["restarts"])}), notes)
 

@@ -106,7 +106,7 @@ def judge_answers(
 
     Gives the fields of :class:`dyncp.probes.tasks.Judgement` by task.
     """
-    found = {}
+    found: dict[str, dict[str, float]] = {}
     for task in TASKS:
         rows = _rows(task, names, frames.classes)
         if rows:
