@@ -8,6 +8,8 @@ PRESET ?= paper
 BOARD  ?= mps2-an386
 BOARDS ?= $(BOARD)
 PORT   ?=
+PPK2   ?=
+MINUTES ?= 10
 FRAMES ?= 1000
 DATA   ?=
 STEPS  ?= 500
@@ -68,7 +70,7 @@ LADDER   := $(MODEL)/host/libsluice.so $(CLIMBED:%=$(MODEL)/%/firmware.elf)
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := report
-.PHONY: report set-up boards flash hil measure parity parity-nightly enhance bench train qat ablate evaluate exactness test test-slow lint clean help
+.PHONY: report set-up boards flash hil measure campaign mlperf parity parity-nightly enhance bench train qat ablate evaluate exactness test test-slow lint clean help
 
 ## report: (default) set up, build the preset, stream audio through the board, show the result
 report: $(OUT)/measurement.json $(OUT)/parity.passed
@@ -119,9 +121,11 @@ $(MODEL)/%/firmware.elf: $(MODEL)/model.tflite targets/boards/%.toml $(FIRMWARE)
 
 # Where the board is: an emulator that is started, or a port.
 AT := --board $(BOARD) $(if $(PORT),--port $(PORT))
+# What measures its supply, if anything does: docs/energy.md.
+WITH := $(if $(PPK2),--ppk2 $(PPK2))
 
 $(OUT)/measurement.json: $(OUT)/firmware.elf $(NOISY) $(BRIDGE) | $(SETUP)
-	$(PY) -m firmware_bridge measure $(AT) --firmware $< --model $(MODEL)/model.tflite \
+	$(PY) -m firmware_bridge measure $(AT) $(WITH) --firmware $< --model $(MODEL)/model.tflite \
 	  --checkpoint $(MODEL)/deployed.pt --wav $(NOISY) --clean $(CLEAN) \
 	  --enhanced $(OUT)/enhanced.wav --out $@
 
@@ -157,6 +161,20 @@ measure: $(OUT)/firmware.elf $(NOISY)
 	@rm -f $(OUT)/measurement.json
 	@$(MAKE) --no-print-directory $(OUT)/measurement.json
 	@$(PY) -m firmware_bridge report $(OUT)/measurement.json
+
+## campaign: MINUTES=10 of labelled audio through BOARD: latency, masks, probes, quality; resumable
+campaign: $(OUT)/firmware.elf
+	@$(PY) -m firmware_bridge campaign $(AT) $(WITH) --firmware $< --model $(MODEL)/model.tflite \
+	  --checkpoint $(MODEL)/deployed.pt --minutes $(MINUTES) --folder $(OUT)/campaign \
+	  $(if $(DATA),--data "$(DATA)") --out $(OUT)/campaign$(ON).json
+
+## mlperf: an image for MLPerf Tiny's runner, driven as it does; no official result (docs/mlperf.md)
+mlperf: $(OUT)/mlperf/firmware.elf $(NOISY)
+	@$(PY) -m firmware_bridge mlperf $(AT) --firmware $< --quantized $(MODEL)/quantized.npz \
+	  --wav $(NOISY) --out $(OUT)/mlperf/mlperf.json
+
+$(OUT)/mlperf/firmware.elf: $(MODEL)/model.tflite targets/boards/$(BOARD).toml $(FIRMWARE) | $(SETUP)
+	$(PY) -m targets firmware --model $< --board $(BOARD) --app mlperf --out $(@D)
 
 ## parity: climb the ladder, byte for byte [FRAMES=1000] [BOARDS=all]; docs/parity.md
 parity: $(LADDER) $(LONG)

@@ -10,11 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
 from convert.parity_arguments import add_parity_arguments
 from dyncp.errors import UserError, run_command
 from firmware_bridge.board_commands import WHERE, add_board_commands, add_where
+from firmware_bridge.campaign_command import add_campaign_command
+from firmware_bridge.energy_arguments import add_ppk2_arguments, monitored
+from firmware_bridge.mlperf_command import add_mlperf_command
+from firmware_bridge.progress import Bar
 
 if TYPE_CHECKING:
     from firmware_bridge.session import Board
@@ -48,7 +50,11 @@ def _measure(args: argparse.Namespace) -> None:
 
     network = load_checkpoint(args.checkpoint, expect=preset).network
     enhanced = enhance(network, samples).samples
-    with _open(args, firmware) as session, _Bar("measure", "hop") as progress:
+    with (
+        monitored(args) as monitor,
+        _open(args, firmware) as session,
+        Bar("measure", "hop") as progress,
+    ):
         measurement, pcm = measure(
             session,
             board,
@@ -56,8 +62,10 @@ def _measure(args: argparse.Namespace) -> None:
             preset,
             samples,
             wav=args.wav,
+            checkpoint=args.checkpoint,
             clean=clean,
             float_samples=enhanced,
+            monitor=monitor,
             progress=progress,
         )
     save_wav(args.enhanced, pcm, rate)
@@ -68,7 +76,7 @@ def _measure(args: argparse.Namespace) -> None:
 def _parity(args: argparse.Namespace) -> int:
     from firmware_bridge.parity import run_parity
 
-    with _Bar("parity", "frame") as progress:
+    with Bar("parity", "frame") as progress:
         return run_parity(args, progress.of)
 
 
@@ -116,30 +124,6 @@ def _open(args: argparse.Namespace, firmware: Firmware | None) -> Board:
     )
 
 
-class _Bar:
-    """A progress bar for callbacks that say how far they are."""
-
-    def __init__(self, title: str, unit: str) -> None:
-        self._bar = tqdm(desc=title, unit=unit, disable=not sys.stderr.isatty(), leave=False)
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
-
-    def __call__(self, done: int, total: int) -> None:
-        self._bar.total = total
-        self._bar.update(done - self._bar.n)
-
-    def of(self, part: str, done: int, total: int) -> None:
-        """The progress of one part of several."""
-        if done == 1:
-            self._bar.reset(total)
-            self._bar.set_description(part)
-        self(done, total)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m firmware_bridge", description=__doc__)
     commands = parser.add_subparsers(required=True)
@@ -150,6 +134,8 @@ def _parser() -> argparse.ArgumentParser:
         return command
 
     add_board_commands(add)
+    add_mlperf_command(add)
+    add_campaign_command(add)
     measure = add("measure", _measure, "stream audio through a board and measure")
     parity = add(
         "parity",
@@ -157,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
         "climb the whole ladder; 1 if a value differs, 2 if a rung cannot run",
     )
     add_where(measure)
+    add_ppk2_arguments(measure)
     measure.add_argument("--firmware", type=Path, required=True, help="firmware.elf")
     for command in (measure, parity):
         command.add_argument("--model", type=Path, required=True, help="its .tflite")

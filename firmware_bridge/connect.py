@@ -30,12 +30,22 @@ def preset_and_firmware(model: Path, elf: Path, board: str) -> tuple[Preset, Fir
     Raises :class:`UserError` if the image is of another model or board.
     """
     metadata, firmware = read_metadata(model), read_firmware(elf)
+    require_app(firmware, elf, "link")
     if metadata["model_hash"] != firmware.model_hash:
         raise UserError(f"{elf} was built from another model than {model}; build it again")
     target = load_board(board)
     if firmware.board != target.name:
         raise UserError(f"{elf} was built for {firmware.board}, not for {target.name}")
     return deployed_preset(metadata["preset"]), firmware
+
+
+def require_app(firmware: Firmware, elf: Path, app: str) -> None:
+    """Raise :class:`UserError` if the image says something else on its port."""
+    if firmware.app != app:
+        raise UserError(
+            f"{elf} was built with --app {firmware.app}, and this needs --app {app}; build it "
+            "again (python -m targets firmware)"
+        )
 
 
 @dataclass(frozen=True)

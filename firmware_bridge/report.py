@@ -11,7 +11,7 @@ from typing import Any
 from convert.parity_report import FORMAT as PARITY_FORMAT
 from dyncp.errors import UserError
 
-MEASUREMENT_FORMAT = 2
+MEASUREMENT_FORMAT = 3
 
 
 def load_json(path: Path, made_by: str) -> dict[str, Any]:
@@ -80,6 +80,8 @@ def format_measurement(measurement: dict[str, Any]) -> str:
         parts.append("  No clean reference was given, so there is no PESQ, STOI or SI-SDR.")
     parts += [_work(measurement), _time(measurement), _memory(measurement["memory"])]
     parts.append(_vad(measurement["vad"]))
+    if "energy" in measurement:
+        parts.append(energy_words(measurement["energy"]))
     return "\n\n".join(parts)
 
 
@@ -141,7 +143,7 @@ def _time(measurement: dict[str, Any]) -> str:
     if unit == "none":
         return "  The board has no counter, so there is no time."
     rows = [
-        [name, *(_count(work[key][statistic]) for statistic in ("p50", "p95", "max"))]
+        [name, *(_count(work[key][statistic]) for statistic in ("p50", "p95", "p99", "max"))]
         for key, name in (
             ("frame", "a frame"),
             ("network", "of it, the network"),
@@ -151,7 +153,35 @@ def _time(measurement: dict[str, Any]) -> str:
     ]
     board = measurement["board"]
     counted = f"counted by {board['counter']} at {board['tick_hz'] / 1e6:g} MHz"
-    return table([f"{unit}", "p50", "p95", "max"], rows) + f"\n  ({counted})"
+    header = [f"{unit}", "p50", "p95", "p99", "max"]
+    return f"{table(header, rows)}\n  ({counted})\n  {deadline_words(work)}"
+
+
+def deadline_words(work: dict[str, Any]) -> str:
+    """How the hops stand to the time that a hop lasts; "" without a counter."""
+    deadline, unit = work["deadline"], work["unit"]
+    if deadline is None:
+        return ""
+    lasts = f"a hop lasts {1000 * deadline['hop_seconds']:g} ms"
+    if deadline["misses"] is None:
+        return (
+            f"{lasts}: the most expensive one needs {deadline['needed_per_second'] / 1e6:.1f} M "
+            f"{unit} a second; an emulator has no time to miss"
+        )
+    return (
+        f"{lasts}, the longest took {1000 * deadline['longest_seconds']:.2f} ms: "
+        f"{deadline['misses']} of {deadline['hops']} missed their deadline"
+    )
+
+
+def energy_words(energy: dict[str, Any]) -> str:
+    """What a monitor measured."""
+    over = "while hops were processed" if energy["over"] == "hops" else "waiting and link included"
+    return (
+        f"  Energy by {energy['monitor']} at {energy['volts']:.2f} V: "
+        f"{1e6 * energy['joules_per_hop']:.2f} uJ a hop ({over}), "
+        f"{1000 * energy['mean_watts']:.3f} mW on average over {energy['seconds']:.1f} s."
+    )
 
 
 def _memory(memory: dict[str, int]) -> str:

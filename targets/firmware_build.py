@@ -37,21 +37,27 @@ from targets.image import (
     port_sources,
     write_board_files,
 )
+from targets.mlperf import TASKS, config_header, results_of
 from targets.sources import FIRMWARE_FOLDER, runtime_sources
 from targets.toolchain import find_tool, run_tool
 
 BUILD_ID_BYTES = 16
+APPS = ("link", "mlperf")
+"""What an image says on its port: our own link, or the protocol of MLPerf Tiny's runner."""
+
 LOADED_SECTIONS = (".text", ".rodata", ".ARM.exidx", ".data", ".bss", ".stack")
 
 _DEFAULT_PAYLOAD = 1024
 _COUNTERS_BYTES = 20
+_APP_SOURCES = {"link": ("app/main.c", "link/*.c"), "mlperf": ("app/mlperf.c", "mlperf/*.c")}
 
 
 @dataclass(frozen=True)
 class ModelSources:
     """An enhancer in C: what implements ``sluice.h``, and ``sluice_model.h`` in ``folder``.
 
-    ``max_payload``: bytes of the longest message that the model needs.
+    ``max_payload``: bytes of the longest message that the model needs. ``mlperf``: what
+    ``mlperf_config.h`` says of it; such an image speaks MLPerf Tiny's protocol.
     """
 
     sources: tuple[Path, ...]
@@ -61,13 +67,14 @@ class ModelSources:
     max_payload: int = _DEFAULT_PAYLOAD
     layouts: Layouts = field(default_factory=dict)
     has_probes: bool = True
+    mlperf: str | None = None
 
 
 @dataclass(frozen=True)
 class Firmware:
     """What was built. Sizes in bytes; ``ram_bytes`` leaves out the stack.
 
-    ``layouts``: how the weights of each layer are stored.
+    ``layouts``: how the weights of each layer are stored. ``app``: one of :data:`APPS`.
     """
 
     board: str
@@ -81,20 +88,28 @@ class Firmware:
     stack_bytes: int
     sections: dict[str, int]
     layouts: Layouts
+    app: str = APPS[0]
 
 
-def build_firmware(model: Path, board: Board, out: Path) -> Firmware:
+def build_firmware(
+    model: Path, board: Board, out: Path, *, app: str = APPS[0], task: str | None = None
+) -> Firmware:
     """Compile the `.tflite` ``model`` and build its firmware for ``board`` in ``out``.
 
-    Raises :class:`UserError` as :func:`build_image` does, and if the model is
-    not one that can be compiled.
+    ``task``: of an ``mlperf`` app, see :func:`targets.mlperf.results_of`.
+    Raises :class:`UserError` as :func:`build_image` does, and if the model is not one that
+    can be compiled.
     """
     find_tool(COMPILER)  # before anything is written
-    return build_planned(compile_model(model, board.core.kernels), board, out)
+    plan = compile_model(model, board.core.kernels)
+    return build_planned(plan, board, out, app=app, task=task)
 
 
-def build_planned(plan: Plan, board: Board, out: Path) -> Firmware:
+def build_planned(
+    plan: Plan, board: Board, out: Path, *, app: str = APPS[0], task: str | None = None
+) -> Firmware:
     """The same of a network that has been compiled, for the board's kernels."""
+    mlperf = _mlperf_config(plan, task) if app == "mlperf" else None
     kernels = board.core.kernels
     source, _ = write_c(plan, out / "source")
     sources = ModelSources(
@@ -107,6 +122,7 @@ def build_planned(plan: Plan, board: Board, out: Path) -> Firmware:
             layer.name: layout_of(plan.network, layer, kernels) for layer in plan.network.layers
         },
         has_probes=bool(plan.probes),
+        mlperf=mlperf,
     )
     return build_image(sources, board, out)
 
@@ -122,16 +138,38 @@ def add_firmware_command(
         "--board", required=True, help=f"{', '.join(board_names())}, or a .toml file"
     )
     command.add_argument("--out", type=Path, required=True, help="folder to write into")
+    command.add_argument(
+        "--app",
+        choices=APPS,
+        default=APPS[0],
+        help="mlperf: for the runner of MLPerf Tiny (docs/mlperf.md) instead of our own link",
+    )
+    command.add_argument(
+        "--task", choices=TASKS, help="what its results are (default: the first that there is)"
+    )
     command.set_defaults(body=_firmware)
 
 
 def _firmware(arguments: argparse.Namespace) -> None:
-    firmware = build_firmware(arguments.model, load_board(arguments.board), arguments.out)
+    if arguments.task and arguments.app != "mlperf":
+        raise UserError("--task is of --app mlperf; give both, or leave it out")
+    firmware = build_firmware(
+        arguments.model,
+        load_board(arguments.board),
+        arguments.out,
+        app=arguments.app,
+        task=arguments.task,
+    )
     print(
         f"{arguments.out / 'firmware.elf'}: {firmware.preset} on {firmware.board}, flash "
         f"{firmware.flash_bytes} bytes, RAM {firmware.ram_bytes} + {firmware.stack_bytes} stack, "
         f"build {firmware.build_id}"
     )
+
+
+def _mlperf_config(plan: Plan, task: str | None) -> str:
+    names, scales = [probe.name for probe in plan.probes], [probe.scale for probe in plan.probes]
+    return config_header(results_of(names, scales, task), plan.preset)
 
 
 def _plan_payload_bytes(plan: Plan) -> int:
@@ -151,7 +189,12 @@ def build_image(model: ModelSources, board: Board, out: Path) -> Firmware:
     """
     generated = out / "source"
     write_board_files(board, generated)
-    ours = [path for folder in ("link", "app") for path in (FIRMWARE_FOLDER / folder).glob("*.c")]
+    app = "link" if model.mlperf is None else "mlperf"
+    # What a build for another use has left in the folder is no part of this one.
+    (generated / "mlperf_config.h").unlink(missing_ok=True)
+    if model.mlperf is not None:
+        write_text(generated / "mlperf_config.h", model.mlperf)
+    ours = [path for pattern in _APP_SOURCES[app] for path in FIRMWARE_FOLDER.glob(pattern)]
     application = [*port_sources(board), *sorted(ours)]
     flags = (
         *board.core.flags,
@@ -193,6 +236,7 @@ def build_image(model: ModelSources, board: Board, out: Path) -> Firmware:
             stack_bytes=sections[".stack"],
             sections=sections,
             layouts=model.layouts,
+            app=app,
         )
         figures.write_text(json.dumps(asdict(firmware), indent=2) + "\n", encoding="utf-8")
     return firmware

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -82,23 +83,38 @@ def judge_integer_probes(
     answers = (integer @ weights.T + bias) * scale
     by_name = {row["name"]: row for row in checkpoint.probes}
     float_answers = np.stack([scores(by_name[name], floating) for name in names], axis=1)
+    judged, judged_float = (judge_answers(names, a, frames) for a in (answers, float_answers))
     results = []
-    for task in TASKS:
-        rows = _rows(task, names, frames.classes)
-        if rows:
-            used = (weights[rows] != 0).any(axis=0)
-            results.append(
-                {
-                    "task": task.name,
-                    "int8": _judged(task, answers[:, rows], frames),
-                    "float": _judged(task, float_answers[:, rows], frames),
-                    "operations": float(integer[:, used].sum(axis=1).mean() * len(rows)),
-                }
-            )
+    for task, figures in judged.items():
+        rows = list(classes_of(names)[task].values())
+        used = (weights[rows] != 0).any(axis=0)
+        results.append(
+            {
+                "task": task,
+                "int8": figures,
+                "float": judged_float[task],
+                "operations": float(integer[:, used].sum(axis=1).mean() * len(rows)),
+            }
+        )
     return {"minutes": minutes, "rows": len(names), "results": results}
 
 
-def _rows(task: Task, names: list[str], classes: tuple[str, ...]) -> list[int]:
+def judge_answers(
+    names: Sequence[str], answers: NDArray[np.float64], frames: LabelledFrames
+) -> dict[str, dict[str, float]]:
+    """Judge answers ``[frames, probes]``, score * scale, of each task that has probes.
+
+    Gives the fields of :class:`dyncp.probes.tasks.Judgement` by task.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for task in TASKS:
+        rows = _rows(task, names, frames.classes)
+        if rows:
+            found[task.name] = _judged(task, answers[:, rows], frames)
+    return found
+
+
+def _rows(task: Task, names: Sequence[str], classes: tuple[str, ...]) -> list[int]:
     of_task = classes_of(names).get(task.name, {})
     if task.kind != "class":
         return list(of_task.values())

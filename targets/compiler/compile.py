@@ -61,7 +61,8 @@ def _model_hash(metadata: dict[str, Any]) -> str:
 
 def _probe(entry: dict[str, Any]) -> ProbePlan:
     """The contract has checked that its weights fit int16 and its score int32."""
-    return ProbePlan(str(entry["name"]), np.array(entry["weights"], np.int16), entry["bias"])
+    weights = np.array(entry["weights"], np.int16)
+    return ProbePlan(str(entry["name"]), weights, entry["bias"], float(entry["scale"]))
 
 
 def make_arena(preset: Preset, network: NetworkPlan) -> Arena:

@@ -93,11 +93,15 @@ class BlockPlan:
 
 @dataclass(frozen=True, eq=False)
 class ProbePlan:
-    """``bias`` plus the weights, int16 ``[blocks * gates]``, of the open gates."""
+    """``bias`` plus the weights, int16 ``[blocks * gates]``, of the open gates.
+
+    ``scale`` turns the score into the predictor's unit.
+    """
 
     name: str
     weights: NDArray[np.int16]
     bias: int
+    scale: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
