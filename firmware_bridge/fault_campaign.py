@@ -307,9 +307,7 @@ class Campaign:
         session.reset()
         some = share - counts.frames
         results = session.process_hops(run.hops[:some], in_flight)
-        for index, (result, expected) in enumerate(
-            zip(results, run.expected[:some], strict=True)
-        ):
+        for index, (result, expected) in enumerate(zip(results, run.expected[:some], strict=True)):
             watch.within(seconds)
             if _answer(result) != expected:
                 raise _WrongAnswer(f"hop {index} of a run gave other bytes than the C does here")
