@@ -205,7 +205,7 @@ class Campaign:
         library: HostLibrary,
         *,
         seed: int = 1,
-        patience: Patience = Patience(),
+        patience: Patience | None = None,
         weights: Mapping[str, float] = WEIGHTS,
     ) -> None:
         if library.info.model_hash != firmware.model_hash:
@@ -213,7 +213,7 @@ class Campaign:
                 f"{elf} and the host library are of different networks; build both again"
             )
         self._board, self._elf, self._firmware = board, elf, firmware
-        self._patience = patience
+        self._patience = patience or Patience()
         self._runs = make_runs(library, seed)
         self._out = Damage(2 * seed, 0.0, weights)
         self._back = Damage(2 * seed + 1, 0.0, weights)

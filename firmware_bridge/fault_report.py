@@ -19,6 +19,7 @@ from targets.firmware_build import Firmware, read_firmware
 from targets.host_library import HostLibrary
 
 FORMAT = 1
+PATIENCE = Patience()
 
 
 def run_faults(
@@ -29,11 +30,11 @@ def run_faults(
     *,
     rates: Sequence[float] = RATES,
     seed: int = 1,
-    patience: Patience = Patience(),
+    patience: Patience = PATIENCE,
     out: Path | None = None,
     progress: Progress | None = None,
 ) -> list[Counts]:
-    """Run a :class:`Campaign` and print a row for each rate as it ends; ``out``: JSON to write.
+    """Run a :class:`Campaign`, and print a line for each rate as it ends; ``out``: JSON to write.
 
     Raises :class:`UserError` if the firmware is of another board or network.
     """
@@ -43,9 +44,14 @@ def run_faults(
     if firmware.board != target.name:
         raise UserError(f"{elf} was built for {firmware.board}, not for {target.name}")
     campaign = Campaign(target, elf, firmware, HostLibrary(library), seed=seed, patience=patience)
-    counts = list(campaign.run(frames, rates, progress))
-    if out:
-        write_text(out, json.dumps(as_json(counts, firmware, seed, patience), indent=1) + "\n")
+    counts = []
+    for one in campaign.run(frames, rates, progress):
+        counts.append(one)
+        # A long campaign that is ended half-way has told, and written, what it had.
+        told = f"{one.frames:,} frames, {one.right:,} right, {one.errors.total():,} named errors"
+        print(f"at {one.rate:g} faults a byte: {told}, {one.wrong} wrong", flush=True)
+        if out:
+            write_text(out, json.dumps(as_json(counts, firmware, seed, patience), indent=1) + "\n")
     return counts
 
 
