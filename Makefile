@@ -11,6 +11,9 @@ PORT   ?=
 PPK2   ?=
 MINUTES ?= 10
 FRAMES ?= 1000
+RATES  ?=
+INPUTS ?= 10000000
+SEED   ?= 1
 DATA   ?=
 STEPS  ?= 500
 QAT    ?=
@@ -35,7 +38,7 @@ endif
 NAME := $(basename $(notdir $(PRESET)))
 
 # What cannot be right is said at once, unless nothing is to be built.
-ifneq ($(filter-out help clean set-up lint boards bench test test-slow,$(or $(MAKECMDGOALS),report)),)
+ifneq ($(filter-out help clean set-up lint boards bench fuzz-link test test-slow,$(or $(MAKECMDGOALS),report)),)
 ifeq ($(wildcard $(PRESET_FILE)),)
 $(error unknown preset '$(PRESET)'; choose one of $(basename $(notdir $(wildcard dyncp/presets/*.toml))), or give a .toml file)
 endif
@@ -70,7 +73,7 @@ LADDER   := $(MODEL)/host/libsluice.so $(CLIMBED:%=$(MODEL)/%/firmware.elf)
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := report
-.PHONY: report set-up boards flash hil measure campaign mlperf parity parity-nightly enhance bench train qat ablate evaluate exactness test test-slow lint clean help
+.PHONY: report set-up boards flash hil faults fuzz-link measure campaign mlperf parity parity-nightly enhance bench train qat ablate evaluate exactness test test-slow lint clean help
 
 ## report: (default) set up, build the preset, stream audio through the board, show the result
 report: $(OUT)/measurement.json $(OUT)/parity.passed
@@ -155,6 +158,16 @@ flash: $(OUT)/firmware.elf
 ## hil: the tests of tests/hil on BOARD, emulated or on its PORT (auto, /dev/ttyACM0)
 hil: $(OUT)/firmware.elf
 	@$(PY) -m pytest tests/hil $(AT) --firmware $(OUT)
+
+## faults: FRAMES over a line that damages them, each answer held to the C [RATES="1e-4 1e-3"] [SEED=1]
+faults: $(OUT)/firmware.elf $(MODEL)/host/libsluice.so
+	@$(PY) -m firmware_bridge faults --board $(BOARD) --firmware $< \
+	  --library $(MODEL)/host/libsluice.so --frames $(FRAMES) --seed $(SEED) \
+	  $(foreach rate,$(RATES),--rate $(rate)) --out $(OUT)/faults.json
+
+## fuzz-link: the firmware's end of the link, INPUTS inputs [SEED=1]; docs/faults.md
+fuzz-link: $(SETUP)
+	@$(PY) -m tests.firmware_bridge.link_fuzzing --inputs $(INPUTS) --seed $(SEED)
 
 ## measure: stream audio through BOARD (PORT=/dev/ttyACM0 for a real one), measure again
 measure: $(OUT)/firmware.elf $(NOISY)

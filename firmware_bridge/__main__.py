@@ -116,6 +116,24 @@ def _bench(args: argparse.Namespace) -> int:
     return 0 if comparison.passed else _EXIT_MISMATCH
 
 
+def _faults(args: argparse.Namespace) -> int:
+    from firmware_bridge.fault_report import as_text, run_faults
+
+    with Bar("faults", "frame") as progress:
+        counts = run_faults(
+            args.board,
+            args.firmware,
+            args.library,
+            args.frames,
+            seed=args.seed,
+            out=args.out,
+            progress=progress,
+            **({"rates": args.rate} if args.rate else {}),
+        )
+    print(as_text(counts))
+    return 0 if all(one.passed for one in counts) else _EXIT_MISMATCH
+
+
 def _open(args: argparse.Namespace, firmware: Firmware | None) -> Board:
     from firmware_bridge.connect import open_board
 
@@ -174,6 +192,15 @@ def _parser() -> argparse.ArgumentParser:
         "--committed", type=Path, default=Path("docs/bench.json"), help="figures to compare with"
     )
     bench.add_argument("--update", action="store_true", help="make these the committed figures")
+
+    faults = add("faults", _faults, "frames over a line that damages them; 1 if one is believed")
+    faults.add_argument("--board", required=True, help="an emulated board's name")
+    faults.add_argument("--firmware", type=Path, required=True, help="firmware.elf")
+    faults.add_argument("--library", type=Path, required=True, help="the host's libsluice.so")
+    faults.add_argument("--frames", type=int, default=1000, help="shared out among the rates")
+    faults.add_argument("--rate", type=float, action="append", help="faults a byte; repeatable")
+    faults.add_argument("--seed", type=int, default=1, help="where the faults fall")
+    faults.add_argument("--out", type=Path, help="figures to write (.json)")
 
     report = add("report", _report, "show a measurement as tables")
     report.add_argument("measurement", type=Path)

@@ -20,6 +20,7 @@ from firmware_bridge.framing import DELIMITER, Damaged, Frame, decode
 from firmware_bridge.messages import ERROR, REPLY, ErrorCode, MessageType
 
 SENT, CAME = "->", "<-"
+_LONGEST_FRAME = 2 * messages.MAX_PAYLOAD
 
 
 def describe(event: Frame | Damaged) -> str:
@@ -78,6 +79,10 @@ class FrameLog:
                 self._line(direction, describe(decode(bytes(parts))), bytes(parts))
             parts.clear()
         parts += rest
+        if len(parts) > _LONGEST_FRAME:
+            # A wrong speed, or a board that floods: no frame, and not to be collected.
+            self._line(direction, "no frame, and more of it", bytes(parts))
+            parts.clear()
 
     def note(self, text: str) -> None:
         """A line that is no frame."""
