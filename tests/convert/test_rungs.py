@@ -126,7 +126,7 @@ def test_a_rung_that_runs_a_sequence_whole_is_told_of_it(output: Built) -> None:
     )
     (fake,) = [rung for rung in report.rungs if rung.name == FakeQuantRung.NAME]
     assert fake.error is None and report.passed
-    assert [sequence.frames for sequence in fake.sequences] == [30, 20]
+    assert [sequence.frames for sequence in fake.sequences] == [30, 15]
     untold = FakeQuantRung(output.network, output.model)
     untold.reset()
     with pytest.raises(UserError, match="was not told of this frame"):
