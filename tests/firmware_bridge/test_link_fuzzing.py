@@ -15,7 +15,7 @@ from tests.firmware_bridge.fake_board import LINK_FOLDER
 from tests.firmware_bridge.link_fuzzing import Finding, build_fuzzer, corpus, fuzz
 
 INPUTS = 200_000
-ENOUGH = 60_000
+ENOUGH = 30_000
 """Each mistake below is found by then."""
 
 
