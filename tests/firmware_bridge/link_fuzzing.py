@@ -14,6 +14,7 @@ import re
 import struct
 import subprocess
 import sys
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from targets.host_library import SANITISERS
 from targets.sources import C_FLAGS, include_folders
 from targets.toolchain import run_tool
 from tests.firmware_bridge.fake_board import HERE, LINK_FOLDER, MAX_PAYLOAD, WINDOW
-from tests.firmware_bridge.vectors import VECTORS
+from tests.firmware_bridge.vectors import VECTORS, reference_cobs
 
 FUZZER = HERE / "link_fuzzer"
 LONGEST_INPUT = 2048
@@ -78,9 +79,13 @@ def build_fuzzer(folder: Path, link: Path = LINK_FOLDER) -> Path:
 
 
 def corpus() -> list[bytes]:
-    """The host's words in the shared vectors, one by one and as the whole conversation."""
+    """The host's words in the shared vectors, one by one and as the whole conversation; and the
+    longest frame, intact, with a byte behind it, which no mutation is likely to make."""
     said = [bytes.fromhex(step["host"]["wire"]) for step in VECTORS["step"]]
     frames = [bytes.fromhex(v["wire"]) for kind in ("frame", "damaged") for v in VECTORS[kind]]
+    longest = bytes([1, 3, 1, 0]) + b"\x55" * MAX_PAYLOAD
+    longer = longest + zlib.crc32(longest).to_bytes(4, "little") + b"\x55"
+    frames.append(b"\0" + reference_cobs(longer) + b"\0")
     return [one[:LONGEST_INPUT] for one in [*said, b"".join(said), *frames]]
 
 

@@ -37,7 +37,7 @@ def _virtual_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 FLOODS: dict[str, Callable[[int], bytes]] = {
     "noise": lambda n: random.Random(n).randbytes(1000),
-    "a frame that never ends": lambda n: b"\x55" * 1000,
+    "a frame that never ends": lambda n: b"\x55" * 20_000,
     "delimiters": lambda n: bytes(1000),
     "damaged frames": lambda n: b"\x05\x11\x22\0" * 50,
     "answers to others": lambda n: encode(Frame(MessageType.STATS | REPLY, n % 65536 | 0x8000)),

@@ -15,7 +15,7 @@ from tests.firmware_bridge.fake_board import LINK_FOLDER
 from tests.firmware_bridge.link_fuzzing import Finding, build_fuzzer, corpus, fuzz
 
 INPUTS = 200_000
-ENOUGH = 60_000
+ENOUGH = 30_000
 """Each mistake below is found by then."""
 
 
@@ -39,9 +39,8 @@ def test_no_input_makes_the_board_do_what_the_page_does_not_say(objects: Path) -
 MISTAKES = {
     "no CRC": ("receiver.c", "return link_crc32(receiver->bytes, covered) ==",
                "return link_crc32(receiver->bytes, covered) + 1u > 0 ||"),
-    "a CRC of the header alone": ("receiver.c", "link_crc32(receiver->bytes, covered) ==",
-                                  "link_crc32(receiver->bytes, covered < 12 ? covered : covered) "
-                                  "== get_u32(receiver->bytes + covered) || covered > 600 ||"),
+    "no CRC of long frames": ("receiver.c", "return link_crc32(receiver->bytes, covered) ==",
+                              "return covered > 600 || link_crc32(receiver->bytes, covered) =="),
     "a byte too many": ("receiver.c", "receiver->count < sizeof receiver->bytes",
                         "receiver->count <= sizeof receiver->bytes"),
     "a frame cut off": ("receiver.c", "receiver->overlong || receiver->remaining != 0",
