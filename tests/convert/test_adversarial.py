@@ -27,7 +27,11 @@ def made(model: QuantizedModel) -> dict[str, FrameSequence]:
 
 @pytest.mark.parametrize(
     ("preset", "ring"),
-    [(load_preset("paper"), 42), (load_preset("static"), 8), (tiny_preset(pool_frames=1), 4)],
+    [
+        (load_preset("paper-grouped"), 42),
+        (load_preset("static"), 8),
+        (tiny_preset(pool_frames=1), 4),
+    ],
     ids=lambda value: getattr(value, "name", None),
 )
 def test_the_longest_ring_is_that_of_gates_or_taps(preset: Preset, ring: int) -> None:

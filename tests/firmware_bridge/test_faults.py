@@ -99,6 +99,7 @@ def first_failure(campaign: Campaign, rate: float) -> Counts:
     return counts
 
 
+@pytest.mark.slow
 def test_a_host_that_checks_no_crc_is_found_out(
     tiny: Built, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +108,7 @@ def test_a_host_that_checks_no_crc_is_found_out(
     assert counts.wrong + counts.unexplained > 0
 
 
+@pytest.mark.slow
 def test_a_host_that_takes_any_reply_for_the_answer_is_found_out(
     tiny: Built, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,6 +60,7 @@ MISTAKES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_in_the_link_is_found(objects: Path, tmp_path: Path, name: str) -> None:
     """Or the millions of inputs above would prove nothing."""

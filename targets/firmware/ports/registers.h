@@ -7,7 +7,7 @@
 
 /* The register at an address: REGISTER(0x40023800u) |= 1u. Tests bring their own. */
 #ifndef REGISTER
-#define REGISTER(address) (*(volatile uint32_t *)(address))
+#define REGISTER(address) (*(volatile uint32_t *)(uintptr_t)(address))
 /* What was written before is in memory for others than the core to see. */
 #define REGISTER_BARRIER() __asm__ volatile("dsb" ::: "memory")
 #endif
