@@ -21,6 +21,7 @@ from targets.toolchain import find_tool
 
 EMULATOR = "qemu-system-arm"
 _STOP_SECONDS = 5.0
+_KILLED_SECONDS = 120.0  # a busy machine takes more than 5
 _CONTROL_SECONDS = 10.0
 
 
@@ -111,11 +112,18 @@ class EmulatorTransport(SerialTransport):
         self._stop()
 
     def _stop(self) -> None:
-        if self._emulator is not None and self._emulator.poll() is None:
-            self._emulator.kill()
-            self._emulator.wait(_STOP_SECONDS)
-        self._control.close()
-        self._complaints.close()
+        try:
+            if self._emulator is not None and self._emulator.poll() is None:
+                self._emulator.kill()
+                self._emulator.wait(_KILLED_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            pid = self._emulator.pid if self._emulator else 0
+            raise LinkError(
+                f"{EMULATOR}, process {pid}, has been killed and does not end; see what holds it"
+            ) from error
+        finally:
+            self._control.close()
+            self._complaints.close()
 
     def _last_words(self) -> str:
         if self._emulator is not None:
