@@ -3,9 +3,28 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
+
+
+# TensorBoard reads the files of a folder by the second in their names; within one second
+# by host and process, and an older process's points would then hide the newer one's.
+_TICK = 0.05
+_LONGEST_WAIT = 2.0
+
+
+def _wait_for_a_later_name(folder: Path) -> None:
+    """Returns when a file made now sorts after all in ``folder``; a clock set back is let be."""
+    stamps = [
+        int(stamp)
+        for file in folder.glob("events.out.tfevents.*")
+        if (stamp := file.name.split(".")[3]).isdigit()
+    ]
+    end = time.monotonic() + _LONGEST_WAIT
+    while stamps and time.time() < max(stamps) + 1 and time.monotonic() < end:
+        time.sleep(_TICK)
 
 
 class Curves:
@@ -21,6 +40,7 @@ class Curves:
         sys.modules.setdefault("tensorboard.compat.notf", ModuleType("tensorboard.compat.notf"))
         from torch.utils.tensorboard import SummaryWriter
 
+        _wait_for_a_later_name(folder)
         self._writer = SummaryWriter(str(folder), purge_step=first_step)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
