@@ -71,13 +71,21 @@ def write_toml(path: Path, values: dict[str, Any]) -> Path:
     return path
 
 
-def tiny_preset(site: str | None = "output", group: int = 1, pool_frames: int = 5) -> Preset:
-    """A two-block network of 16/32 channels; ``site`` None for one without gates."""
+def tiny_preset(
+    site: str | None = "output", group: int = 1, pool_frames: int = 5, speaker: int = 0
+) -> Preset:
+    """A two-block network of 16/32 channels; ``site`` None for one without gates.
+
+    ``speaker``: the dimensions of the embedding that it takes, if any.
+    """
     values = tiny_values(site=site, group=group, pool_frames=pool_frames)
     name = f"tiny-{site}-{group}-{pool_frames}"
     if site is None:
         del values["gate"]
         name = "tiny-static"
+    if speaker:
+        values["speaker"] = {"dimensions": speaker}
+        name += "-personal"
     return parse_preset(name, values, source=name)
 
 
