@@ -9,6 +9,7 @@ from pathlib import Path
 from dyncp.errors import UserError, run_command
 
 _FOLDER = Path("build/personal")
+_LONGEST_SCENE = 60
 
 
 def _train(args: argparse.Namespace) -> int | None:
@@ -42,6 +43,54 @@ def _enrol(args: argparse.Namespace) -> None:
     print(f"wrote {args.out}: {args.speaker}, by {seconds:.1f} s")
 
 
+def _score(args: argparse.Namespace) -> None:
+    import json
+
+    from dyncp.files import write_text
+    from dyncp.personal.dnsmos import open_dnsmos
+    from dyncp.personal.recogniser import open_recogniser
+    from dyncp.personal.results_page import page
+    from dyncp.personal.scores import Exam, Judges, run_exam
+    from dyncp.personal.settings import recipe_names
+    from dyncp.personal.speaker_encoder import SETTINGS
+    from dyncp.personal.table import aims, markdown, rows
+
+    if args.scenes < 1 or not 1 <= args.seconds <= _LONGEST_SCENE:
+        raise UserError(f"--scenes must be at least 1, --seconds 1 to {_LONGEST_SCENE}")
+    judges = Judges(
+        open_recogniser(args.recogniser, SETTINGS.sample_rate) if args.recogniser else None,
+        open_dnsmos(args.dnsmos) if args.dnsmos else None,
+    )
+    # S2-soft is S2's other form: scored where it is asked for.
+    recipes = args.recipes or [name for name in recipe_names() if "-" not in name]
+    chosen = [(network, recipe) for network in args.networks for recipe in recipes]
+    exam = Exam(args.scenes, args.seconds, args.shipped, judges)
+    scores = list(run_exam(exam, chosen, args.shipped))
+    table = rows(scores)
+    verdicts = aims(table)
+    print(markdown(table, verdicts), end="")
+    if args.json:
+        content = {
+            "scenes": args.scenes,
+            "seconds": args.seconds,
+            "recogniser": args.recogniser,
+            "dnsmos": args.dnsmos.name if args.dnsmos else None,
+            "rows": table,
+            "aims": verdicts,
+            "scores": [score.to_dict() for score in scores],
+        }
+        write_text(args.json, json.dumps(content, indent=1) + "\n")
+    if args.page:
+        text = page(
+            scenes=args.scenes,
+            seconds=args.seconds,
+            shipped=args.shipped,
+            table=table,
+            verdicts=verdicts,
+        )
+        write_text(args.page, text)
+
+
 def _parser() -> argparse.ArgumentParser:
     from dyncp.personal.checkpoints import SHIPPED
     from dyncp.personal.settings import network_names, recipe_names
@@ -67,6 +116,16 @@ def _parser() -> argparse.ArgumentParser:
     enrol.add_argument("--at-least", type=float, default=2.0, help="seconds; default 2")
     enrol.add_argument("--out", type=Path, required=True, help="JSON")
     enrol.set_defaults(run=_enrol)
+    score = commands.add_parser("score", help="the table of the recipes over TS1 to TS3")
+    score.add_argument("--networks", nargs="+", default=["e3net-small", "personal"])
+    score.add_argument("--recipes", nargs="+", help="default: B1 to S3")
+    score.add_argument("--scenes", type=int, default=26, help="of each scenario; default 26")
+    score.add_argument("--seconds", type=float, default=6.0, help="a scene; default 6")
+    score.add_argument("--recogniser", help="pocketsphinx, or a command with {wav} in it")
+    score.add_argument("--dnsmos", type=Path, help="sig_bak_ovr.onnx of the DNS challenge")
+    score.add_argument("--json", type=Path, help="every score, too")
+    score.add_argument("--page", type=Path, help="the table as a page, in Markdown")
+    score.set_defaults(run=_score)
     return parser
 
 

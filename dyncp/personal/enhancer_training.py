@@ -44,7 +44,10 @@ class Material(NamedTuple):
 
 
 class EnhancerTask:
-    """One network by one recipe; ``start`` is the stem's weights, None for the stem itself."""
+    """One network by one recipe; ``start`` is the stem's weights, None for the stem itself.
+
+    ``vad`` is asked only by a recipe with guidance, and may be None for others.
+    """
 
     def __init__(
         self,
@@ -53,14 +56,14 @@ class EnhancerTask:
         schedule: Schedule,
         *,
         encoder: SpeakerEncoder,
-        vad: PersonalVad,
+        vad: PersonalVad | None,
         cache: Path,
         start: Enhancer | None,
     ) -> None:
         torch.manual_seed(schedule.seed)
         self.name = f"{enhancer.settings.name} by {recipe.name}"
         self.recipe, self.schedule = recipe, schedule
-        self.enhancer, self._vad = enhancer, vad.requires_grad_(False)
+        self.enhancer, self._vad = enhancer, vad
         if start is None:
             enhancer.start()
         else:
@@ -94,7 +97,7 @@ class EnhancerTask:
             "shares": dict(self.recipe.shares),
             "guidance": self.recipe.guidance,
             "start": self._start,
-            "vad": _digest(self._vad),
+            "vad": _digest(self._vad) if self._vad else None,
             "embeddings": self._train.key,
             **asdict(self.schedule),
         }
@@ -121,7 +124,7 @@ class EnhancerTask:
         length = samples.shape[1]
         frames = length // SETTINGS.hop
         probability = None
-        if self.recipe.guidance != "none":
+        if self._vad is not None:
             with torch.no_grad():
                 features = self._transform.features(self._transform.spectrum(material.noisy))
                 probability = self._vad.eval().target_probability(features, material.embedding)

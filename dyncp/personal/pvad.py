@@ -1,8 +1,8 @@
 """The personalised VAD: nobody, somebody else, or the target, frame by frame, causally.
 
 The classes are those of Personal VAD (Ding et al., Odyssey 2020); the network (a projection,
-two GRUs, three logits) and its size are ours. It serves in training; the masks of the gated
-network are measured against it.
+two GRUs, a likeness to the embedding, three logits) and its size are ours. It serves in
+training; the masks of the gated network are measured against it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -36,12 +37,15 @@ class PersonalVad(nn.Module):
         self.heard = nn.Conv1d(SETTINGS.bins, width, 1)
         self.wanted = nn.Linear(dimensions, width, bias=False)
         self.recurrent = nn.GRU(width, width, num_layers=2, batch_first=True)
-        self.decide = nn.Conv1d(width, len(Speech), 1)
+        self.voice = nn.Conv1d(width, dimensions, 1)
+        self.decide = nn.Conv1d(width + 1, len(Speech), 1)
 
     def forward(self, features: Tensor, embedding: Tensor) -> Tensor:
         x = F.relu(self.heard(features) + self.wanted(embedding - NEUTRAL)[:, :, None])
-        y, _ = self.recurrent(x.transpose(1, 2))
-        return self.decide(y.transpose(1, 2))
+        y = self.recurrent(x.transpose(1, 2))[0].transpose(1, 2)
+        # How alike the voice heard of late and the one wanted are.
+        alike = (self.voice(y) * (embedding - NEUTRAL)[:, :, None]).mean(dim=1, keepdim=True)
+        return self.decide(torch.cat([y, alike], dim=1))
 
     def target_probability(self, features: Tensor, embedding: Tensor) -> Tensor:
         """That the target speaks: ``[B, T]``, 0..1."""
@@ -51,7 +55,9 @@ class PersonalVad(nn.Module):
     def macs(self) -> int:
         """Multiply-accumulates a frame; the embedding's part is a bias."""
         width = self.width
-        return width * SETTINGS.bins + 2 * 3 * 2 * width * width + len(Speech) * width
+        recurrent = 2 * 3 * 2 * width * width
+        alike = (width + 1) * self.dimensions
+        return width * SETTINGS.bins + recurrent + alike + len(Speech) * (width + 1)
 
 
 def speech_labels(scene: Scene) -> np.ndarray:
