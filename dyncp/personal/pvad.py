@@ -1,7 +1,7 @@
 """The personalised VAD: nobody, somebody else, or the target, frame by frame, causally.
 
-The classes are those of Personal VAD (Ding et al., Odyssey 2020); the network (a projection,
-two GRUs, a likeness to the embedding, three logits) and its size are ours. It serves in
+The classes are those of Personal VAD (Ding et al., Odyssey 2020); the network (a
+time-delay network, likenesses to the embedding, a GRU) and its size are ours. It serves in
 training; the masks of the gated network are measured against it.
 """
 
@@ -16,8 +16,18 @@ from torch.nn import functional as F
 
 from dyncp.data.labels import active_level, voice_activity
 from dyncp.embedding import NEUTRAL
+from dyncp.network import moving_average
 from dyncp.personal.scenes import Scene
-from dyncp.personal.speaker_encoder import SETTINGS
+from dyncp.personal.speaker_encoder import (
+    FRAME_WIDTH,
+    SETTINGS,
+    SpeakerEncoder,
+    frame_layers,
+)
+
+_MEMORY = 32
+"""Frames over which a voice is compared with the one wanted, beside the present one."""
+_QUIET = 0.02
 
 
 class Speech(IntEnum):
@@ -29,23 +39,37 @@ class Speech(IntEnum):
 
 
 class PersonalVad(nn.Module):
-    """Features ``[B, bins, T]`` and embeddings ``[B, D]`` to logits ``[B, 3, T]``."""
+    """Features ``[B, bins, T]`` and embeddings ``[B, D]`` to logits ``[B, 3, T]``.
+
+    The frame layers are the speaker encoder's, shifted to be causal, and start as they are
+    there (:meth:`start_as`).
+    """
 
     def __init__(self, dimensions: int, width: int) -> None:
         super().__init__()
         self.dimensions, self.width = dimensions, width
-        self.heard = nn.Conv1d(SETTINGS.bins, width, 1)
-        self.wanted = nn.Linear(dimensions, width, bias=False)
-        self.recurrent = nn.GRU(width, width, num_layers=2, batch_first=True)
-        self.voice = nn.Conv1d(width, dimensions, 1)
-        self.decide = nn.Conv1d(width + 1, len(Speech), 1)
+        self.frames = frame_layers(causal=True)
+        self.voice = nn.Conv1d(FRAME_WIDTH, dimensions, 1)
+        self.recurrent = nn.GRU(FRAME_WIDTH + 2, width, batch_first=True)
+        self.decide = nn.Conv1d(width, len(Speech), 1)
+
+    def start_as(self, encoder: SpeakerEncoder) -> None:
+        """Take over the encoder's frame layers, and what it makes of their mean."""
+        self.frames.load_state_dict(encoder.frames.state_dict())
+        weight = encoder.project.weight.detach()[:, :FRAME_WIDTH, None]
+        with torch.no_grad():
+            self.voice.weight.copy_(weight)
 
     def forward(self, features: Tensor, embedding: Tensor) -> Tensor:
-        x = F.relu(self.heard(features) + self.wanted(embedding - NEUTRAL)[:, :, None])
-        y = self.recurrent(x.transpose(1, 2))[0].transpose(1, 2)
-        # How alike the voice heard of late and the one wanted are.
-        alike = (self.voice(y) * (embedding - NEUTRAL)[:, :, None]).mean(dim=1, keepdim=True)
-        return self.decide(torch.cat([y, alike], dim=1))
+        # By the level so far: how loud a recording is says nothing of who speaks.
+        count = torch.arange(1, features.shape[2] + 1, device=features.device)
+        level = features.mean(dim=1, keepdim=True).cumsum(dim=2) / count
+        x = self.frames(features / level.clamp_min(_QUIET))
+        wanted = (embedding - NEUTRAL)[:, :, None]
+        of_late = moving_average(x[..., None], _MEMORY)[..., 0]
+        alike = [(self.voice(y) * wanted).mean(dim=1, keepdim=True) for y in (x, of_late)]
+        y = self.recurrent(torch.cat([x, *alike], dim=1).transpose(1, 2))[0]
+        return self.decide(y.transpose(1, 2))
 
     def target_probability(self, features: Tensor, embedding: Tensor) -> Tensor:
         """That the target speaks: ``[B, T]``, 0..1."""
@@ -53,11 +77,15 @@ class PersonalVad(nn.Module):
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates a frame; the embedding's part is a bias."""
-        width = self.width
-        recurrent = 2 * 3 * 2 * width * width
-        alike = (width + 1) * self.dimensions
-        return width * SETTINGS.bins + recurrent + alike + len(Speech) * (width + 1)
+        """Multiply-accumulates a frame; the moving average of a projection is one of its sums."""
+        layers = sum(
+            layer.in_channels * layer.out_channels * layer.kernel_size[0]
+            for layer in self.frames
+            if isinstance(layer, nn.Conv1d)
+        )
+        alike = (FRAME_WIDTH + 2) * self.dimensions
+        recurrent = 3 * self.width * (FRAME_WIDTH + 2 + self.width)
+        return layers + alike + recurrent + len(Speech) * self.width
 
 
 def speech_labels(scene: Scene) -> np.ndarray:

@@ -17,11 +17,27 @@ from dyncp.preset import Audio
 
 SETTINGS = Audio(sample_rate=16000, n_fft=512, hop=256, bins=257, compression=0.3, epsilon=1e-5)
 """The features: those of the enhancers, whose bins tell the harmonics of a voice apart."""
-_WIDTH = 96
+FRAME_WIDTH = 96
 _CONTEXTS = ((5, 1), (3, 2), (3, 3))
 """Kernel and dilation of each convolution over frames: 15 frames in all."""
 _QUIET = 0.35
 """Of the mean level: frames below it say nothing of the voice."""
+
+
+def frame_layers(causal: bool = False) -> nn.Sequential:
+    """Convolutions over frames, ``[B, bins, T]`` to ``[B, FRAME_WIDTH, T]``.
+
+    ``causal``: a frame sees itself and earlier ones, in place of as many on each side.
+    """
+    layers: list[nn.Module] = []
+    width = SETTINGS.bins
+    for kernel, dilation in _CONTEXTS:
+        reach = dilation * (kernel - 1)
+        pad = nn.ConstantPad1d((reach, 0) if causal else (reach // 2, reach // 2), 0.0)
+        convolution = nn.Conv1d(width, FRAME_WIDTH, kernel, dilation=dilation)
+        layers += [pad, convolution, nn.ReLU(), nn.BatchNorm1d(FRAME_WIDTH)]
+        width = FRAME_WIDTH
+    return nn.Sequential(*layers)
 
 
 class SpeakerEncoder(nn.Module):
@@ -30,18 +46,8 @@ class SpeakerEncoder(nn.Module):
     def __init__(self, dimensions: int) -> None:
         super().__init__()
         self.dimensions = dimensions
-        layers: list[nn.Module] = []
-        width = SETTINGS.bins
-        for kernel, dilation in _CONTEXTS:
-            padding = dilation * (kernel - 1) // 2
-            layers += [
-                nn.Conv1d(width, _WIDTH, kernel, dilation=dilation, padding=padding),
-                nn.ReLU(),
-                nn.BatchNorm1d(_WIDTH),
-            ]
-            width = _WIDTH
-        self.frames = nn.Sequential(*layers)
-        self.project = nn.Linear(2 * _WIDTH, dimensions)
+        self.frames = frame_layers()
+        self.project = nn.Linear(2 * FRAME_WIDTH, dimensions)
 
     def forward(self, features: Tensor) -> Tensor:
         # How loud a recording is says nothing of who speaks.

@@ -32,6 +32,7 @@ class VadTask:
         torch.manual_seed(schedule.seed)
         self.schedule = schedule
         self.module = PersonalVad(encoder.dimensions, width)
+        self.module.start_as(encoder)
         self._train = Enrolled(SceneSource(SETTINGS.sample_rate, "train", cache), encoder)
         unseen = Enrolled(SceneSource(SETTINGS.sample_rate, "validation", cache), encoder)
         self._key = self._train.key
