@@ -3,7 +3,8 @@
 Learned encoder -> PReLU, LN -> with the embedding into a linear layer -> blocks of two linear
 layers and an LSTM -> sigmoid mask -> learned decoder. Where the skips lie and that the first
 block reads the wide projection are our reading; at the published sizes it has 9.8 M
-parameters. Encoder and decoder start as a windowed Fourier basis and its inverse (ours).
+parameters. Encoder and decoder start as a windowed Fourier basis, each function with both
+signs, and its inverse (ours): behind the PReLU a linear layer then reads magnitudes.
 """
 
 from __future__ import annotations
@@ -100,12 +101,14 @@ class E3Net(nn.Module):
 
 
 def _start_as_fourier(encoder: nn.Conv1d, decoder: nn.ConvTranspose1d) -> None:
-    """The first rows: cosines and sines of the window's DFT; any others stay random, small."""
-    rows = _fourier_rows()[: encoder.out_channels]
+    """The first rows: cosines and sines of the window's DFT and their negatives, of which the
+    decoder takes half each; any other rows stay random, and small."""
+    rows = _fourier_rows()
+    rows = np.stack([rows, -rows], axis=1).reshape(-1, _WINDOW)[: encoder.out_channels]
     with torch.no_grad():
         for weight, window in (
             (encoder.weight, audio.analysis_window(SETTINGS)),
-            (decoder.weight, audio.synthesis_window(SETTINGS)),
+            (decoder.weight, audio.synthesis_window(SETTINGS) / 2),
         ):
             weight.mul_(0.1)
             weight[: len(rows), 0] = torch.from_numpy(rows * window).float()
