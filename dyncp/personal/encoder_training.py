@@ -87,11 +87,12 @@ def _recording(
 ) -> np.ndarray:
     """A voice for ``seconds``, with noise mostly: float32 ``[samples]``."""
     said = source.voices[voice]
-    sentences = [*said.talk, *said.enrol]
     samples = int(seconds * source.sample_rate) // SETTINGS.hop * SETTINGS.hop
     parts, have = [], 0
     while have < samples:
-        parts.append(sentences[rng.integers(len(sentences))])
+        number = int(rng.integers(len(said.talk) + len(said.enrol)))
+        late = number - len(said.talk)
+        parts.append(said.talk[number] if late < 0 else said.enrol[late])
         have += len(parts[-1])
     start = int(rng.integers(0, have - samples + 1))
     clean = np.concatenate(parts)[start : start + samples].astype(np.float32) / 32768.0

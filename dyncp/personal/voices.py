@@ -7,8 +7,10 @@ speakers). Two voices of one person never meet in a scene.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import gcd
+from typing import overload
 
 import numpy as np
 from scipy.signal import resample_poly
@@ -32,8 +34,30 @@ class Voice:
     person: str
     gender: Gender
     recorded: bool
-    talk: tuple[np.ndarray, ...]
-    enrol: tuple[np.ndarray, ...]
+    talk: Sequence[np.ndarray]
+    enrol: Sequence[np.ndarray]
+
+
+class _AtSpeed(Sequence[np.ndarray]):
+    """Sentences played faster or slower, each when it is first asked for."""
+
+    def __init__(self, sentences: Sequence[np.ndarray], speed: int) -> None:
+        self._sentences, self._speed = sentences, speed
+        self._played: dict[int, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self._sentences)
+
+    @overload
+    def __getitem__(self, index: int) -> np.ndarray: ...
+    @overload
+    def __getitem__(self, index: slice) -> _AtSpeed: ...
+    def __getitem__(self, index: int | slice) -> np.ndarray | _AtSpeed:
+        if isinstance(index, slice):
+            return _AtSpeed(self._sentences[index], self._speed)
+        if index not in self._played:
+            self._played[index] = _played(self._sentences[index], self._speed)
+        return self._played[index]
 
 
 def load_voices(split: Split, speech: list[list[np.ndarray]]) -> list[Voice]:
@@ -42,6 +66,7 @@ def load_voices(split: Split, speech: list[list[np.ndarray]]) -> list[Voice]:
     ``speech``: what :func:`dyncp.data.speech.load_speech` gives for the split.
     """
     voices = []
+    at_speed: dict[int, Sequence[np.ndarray]]
     for index, (speaker, sentences) in enumerate(zip(speakers(split), speech, strict=True)):
         if split != "train":
             at_speed = {10: sentences}
@@ -53,8 +78,7 @@ def load_voices(split: Split, speech: list[list[np.ndarray]]) -> list[Voice]:
             }
         else:
             at_speed = {
-                speed: [_played(x, speed) for x in sentences] if speed != 10 else sentences
-                for speed in _SPEEDS
+                speed: _AtSpeed(sentences, speed) if speed != 10 else sentences for speed in _SPEEDS
             }
         for speed, said in at_speed.items():
             kept = max(_FEWEST_ENROL, int(len(said) * _ENROL_SHARE))
@@ -64,8 +88,8 @@ def load_voices(split: Split, speech: list[list[np.ndarray]]) -> list[Voice]:
                     person=speaker.human,
                     gender=speaker.gender,
                     recorded=speaker.recorded,
-                    talk=tuple(said[:-kept]),
-                    enrol=tuple(said[-kept:]),
+                    talk=said[:-kept],
+                    enrol=said[-kept:],
                 )
             )
     return voices
