@@ -66,13 +66,12 @@ def _train_pvad(folder: Path, shipped: Path) -> None:
 def _train_enhancer(name: str, recipe: str, folder: Path, shipped: Path) -> None:
     encoder = load_encoder(shipped)
     start = None if recipe == settings.STEM else load_enhancer(name, settings.STEM, shipped)
-    how = settings.recipe(recipe)
     task = EnhancerTask(
         Enhancer(settings.network(name), encoder.dimensions),
-        how,
+        settings.recipe(recipe),
         settings.schedule(name, recipe),
         encoder=encoder,
-        vad=None if how.guidance == "none" else load_pvad(shipped),
+        vad=load_pvad(shipped),
         cache=CACHE_FOLDER,
         start=start,
     )
