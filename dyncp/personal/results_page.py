@@ -54,8 +54,8 @@ def page(
 def probe_table(judged: dict[str, Any]) -> list[str]:
     """Markdown of what :func:`dyncp.personal.target_probe.judge_target_probes` gives."""
     lines = [
-        f"Frames of {judged["'test_scenes'"]} scenes of 6 s, unseen speakers (half TS1, a fifth TS2, "
-        "the rest TS3); intervals by a bootstrap over scenes.",
+        f"Frames of {judged['test_scenes']} scenes of 6 s of unseen speakers: half TS1, a fifth "
+        "TS2, the rest TS3. Intervals by a bootstrap over scenes.",
         "",
         "| question | answered by | accuracy | commonest answer | operations a frame |",
         "|---|---|---|---|---|",
