@@ -78,7 +78,7 @@ LADDER   := $(MODEL)/host/libsluice.so $(CLIMBED:%=$(MODEL)/%/firmware.elf)
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := report
-.PHONY: report set-up boards flash hil faults fuzz-link measure campaign mlperf parity parity-nightly enhance enrol personal bench train qat ablate evaluate exactness test test-slow lint clean help
+.PHONY: report set-up boards flash hil faults faults-tiny fuzz-link measure campaign mlperf parity parity-nightly enhance enrol personal bench train qat ablate evaluate exactness test test-slow lint clean help
 
 ## report: (default) set up, build the preset, stream audio through the board, show the result
 report: $(OUT)/measurement.json $(OUT)/parity.passed
@@ -172,6 +172,17 @@ faults: $(OUT)/firmware.elf $(MODEL)/host/libsluice.so
 	@$(PY) -m firmware_bridge faults --board $(BOARD) --firmware $< \
 	  --library $(MODEL)/host/libsluice.so --frames $(FRAMES) --seed $(SEED) \
 	  $(foreach rate,$(RATES),--rate $(rate)) --out $(OUT)/faults.json
+
+## faults-tiny: the same with the tests' tiny network, for many FRAMES
+TINY := build/tiny
+faults-tiny: $(TINY)/$(BOARD)/firmware.elf
+	@$(PY) -m firmware_bridge faults --board $(BOARD) --firmware $< \
+	  --library $(TINY)/c/libsluice.so --frames $(FRAMES) --seed $(SEED) \
+	  $(foreach rate,$(RATES),--rate $(rate)) --out $(TINY)/$(BOARD)/faults.json
+
+$(TINY)/%/firmware.elf: targets/boards/%.toml tests/targets/tiny_firmware.py tests/targets/built.py \
+  $(FIRMWARE) | $(SETUP)
+	$(PY) -m tests.targets.tiny_firmware --board $* --out $(TINY)
 
 ## fuzz-link: the firmware's end of the link, INPUTS inputs [SEED=1]; docs/faults.md
 fuzz-link: $(SETUP)
