@@ -104,8 +104,9 @@ def load_checkpoint(path: str | Path, expect: Preset | None = None) -> Checkpoin
 
 def _check_same_architecture(path: Path, have: Preset, want: Preset) -> None:
     ours, theirs = have.architecture(), want.architecture()
-    for section, values in theirs.items():
-        if (ours[section] is None) != (values is None):
+    for section in {**ours, **theirs}:
+        values = theirs.get(section)
+        if (ours.get(section) is None) != (values is None):
             raise UserError(f"{path} and preset '{want.name}' differ in having a [{section}]")
         for key, value in (values or {}).items():
             if ours[section][key] != value:

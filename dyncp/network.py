@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dyncp.embedding import NEUTRAL
 from dyncp.preset import DEPTHWISE_KERNEL, Preset, Surrogate
 
 
@@ -64,19 +65,40 @@ def moving_average(x: Tensor, frames: int) -> Tensor:
     return (total - F.pad(total, (0, 0, frames, 0))[:, :, : x.shape[2]]) / frames
 
 
+class SpeakerBias(nn.Module):
+    """What an embedding adds to the outputs of a 1x1 convolution, for as long as it stands.
+
+    Nothing at first, and nothing ever for the embedding of nobody.
+    """
+
+    def __init__(self, dimensions: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(outputs, dimensions))
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """``[B, dimensions]`` (:mod:`dyncp.embedding`) to ``[B, outputs, 1, 1]``."""
+        return F.linear(embedding - NEUTRAL, self.weight)[:, :, None, None]
+
+
 class GateNet(nn.Module):
     """Moving average -> 1x1 -> ReLU -> 1x1: the logits of one block's gates."""
 
-    def __init__(self, channels: int, hidden: int, gates: int, pool_frames: int) -> None:
+    def __init__(
+        self, channels: int, hidden: int, gates: int, pool_frames: int, speaker: int = 0
+    ) -> None:
         super().__init__()
         self.pool_frames = pool_frames
         self.squeeze = nn.Conv2d(channels, hidden, 1)
         self.score = nn.Conv2d(hidden, gates, 1)
         # Start open: a gate that never opened gets no useful gradient.
         nn.init.constant_(self.score.bias, 1.0)  # type: ignore[arg-type]
+        self.squeeze_speaker = SpeakerBias(speaker, hidden) if speaker else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.score(F.relu(self.squeeze(moving_average(x, self.pool_frames))))
+    def forward(self, x: Tensor, embedding: Tensor | None = None) -> Tensor:
+        squeezed = self.squeeze(moving_average(x, self.pool_frames))
+        if self.squeeze_speaker is not None and embedding is not None:
+            squeezed = squeezed + self.squeeze_speaker(embedding)
+        return self.score(F.relu(squeezed))
 
 
 class Block(nn.Module):
@@ -102,14 +124,23 @@ class Block(nn.Module):
         self.site = gate.site if gate else None
         self.group = gate.group if gate else 1
         self.surrogate: Surrogate = gate.surrogate if gate else "sigmoid"
-        self.gate = GateNet(channels, gate.hidden, preset.gates, gate.pool_frames) if gate else None
+        speaker = preset.speaker.dimensions if preset.speaker else 0
+        self.up_speaker = SpeakerBias(speaker, hidden) if speaker else None
+        self.gate = (
+            GateNet(channels, gate.hidden, preset.gates, gate.pool_frames, speaker)
+            if gate
+            else None
+        )
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    def forward(self, x: Tensor, embedding: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         logits = openings = None
         if self.gate is not None:
-            logits = self.gate(x)
+            logits = self.gate(x, embedding)
             openings = heaviside(logits, self.surrogate).repeat_interleave(self.group, dim=1)
-        hidden = F.relu(self.up_norm(self.up(x)))
+        wide = self.up(x)
+        if self.up_speaker is not None and embedding is not None:
+            wide = wide + self.up_speaker(embedding)
+        hidden = F.relu(self.up_norm(wide))
         if openings is not None and self.site == "hidden":
             hidden = hidden * openings
         y = self.causal_depthwise(hidden, self.depthwise.weight[:, 0])
@@ -150,12 +181,16 @@ class GatedConvFSENet(nn.Module):
         self.blocks = nn.ModuleList(Block(preset, d) for d in preset.network.block_dilations)
         self.back = nn.Conv2d(channels, bins, 1)
 
-    def forward(self, features: Tensor) -> NetworkOutput:
-        """``features`` are compressed magnitudes ``[batch, bins, frames]``."""
+    def forward(self, features: Tensor, embedding: Tensor | None = None) -> NetworkOutput:
+        """``features`` are compressed magnitudes ``[batch, bins, frames]``.
+
+        ``embedding`` ``[batch, dimensions]``: whom a personalised network keeps, in the real
+        values of :mod:`dyncp.embedding`; None: everybody.
+        """
         x = F.relu(self.front(features.unsqueeze(3)))
         logits = []
         for block in self.blocks:
-            x, scores = block(x)
+            x, scores = block(x, embedding)
             if scores is not None:
                 logits.append(scores.squeeze(3))
         return NetworkOutput(torch.sigmoid(self.back(x)).squeeze(3), logits)

@@ -73,6 +73,17 @@ class Gate:
 
 
 @dataclass(frozen=True)
+class Speaker:
+    """Whose voice the network keeps: an embedding of ``dimensions`` values (ours).
+
+    Every block's ``up`` and the gates' ``squeeze`` take it beside their input; it stands
+    still from frame to frame, so a device adds it to their biases once.
+    """
+
+    dimensions: int
+
+
+@dataclass(frozen=True)
 class Training:
     """What ``python -m dyncp train`` does with a preset.
 
@@ -110,13 +121,15 @@ class Training:
 
 @dataclass(frozen=True)
 class Preset:
-    """A network and its training. ``gate`` is None for a static network."""
+    """A network and its training. ``gate`` is None for a static network, ``speaker`` for one
+    that keeps every voice."""
 
     name: str
     audio: Audio
     network: Network
     gate: Gate | None
     training: Training
+    speaker: Speaker | None = None
 
     @property
     def blocks(self) -> int:
@@ -141,7 +154,10 @@ class Preset:
             del gate["utilisation"], gate["surrogate"]
         network = dataclasses.asdict(self.network)
         network["dilations"] = list(network["dilations"])
-        return {"audio": dataclasses.asdict(self.audio), "network": network, "gate": gate}
+        values = {"audio": dataclasses.asdict(self.audio), "network": network, "gate": gate}
+        if self.speaker:
+            values["speaker"] = dataclasses.asdict(self.speaker)
+        return values
 
     def to_dict(self) -> dict[str, Any]:
         """The preset as plain values; :func:`parse_preset` reads it back."""
@@ -153,6 +169,8 @@ class Preset:
         values["network"]["dilations"] = list(self.network.dilations)
         if self.gate:
             values["gate"] = dataclasses.asdict(self.gate)
+        if self.speaker:
+            values["speaker"] = dataclasses.asdict(self.speaker)
         return values
 
 
@@ -185,15 +203,21 @@ def load_preset(name_or_path: str) -> Preset:
 
 def parse_preset(name: str, values: dict[str, Any], source: str) -> Preset:
     """Build a preset from parsed TOML; ``source`` names it in errors."""
-    sections = {"audio": Audio, "network": Network, "gate": Gate, "training": Training}
+    sections = {
+        "audio": Audio,
+        "network": Network,
+        "gate": Gate,
+        "speaker": Speaker,
+        "training": Training,
+    }
     for key in values:
         if key not in sections:
             raise UserError(f"{source}: unknown section [{key}]")
-    parsed: dict[str, Any] = {"gate": None}
+    parsed: dict[str, Any] = {"gate": None, "speaker": None}
     for key, kind in sections.items():
         if key in values:
             parsed[key] = _section(kind, values[key], f"{source}: [{key}]")
-        elif key != "gate":
+        elif key not in parsed:
             raise UserError(f"{source}: section [{key}] is missing")
     preset = Preset(name=name, **parsed)
     _check(preset, source)
@@ -277,6 +301,8 @@ def _check(preset: Preset, source: str) -> None:
         require(1 <= gate.hidden <= 256, "[gate] hidden must lie in 1..256")
         require(1 <= gate.pool_frames <= 256, "[gate] pool_frames must lie in 1..256")
         require(0 < gate.utilisation <= 1, "[gate] utilisation must lie in (0, 1]")
+    if preset.speaker:
+        require(1 <= preset.speaker.dimensions <= 256, "[speaker] dimensions must lie in 1..256")
     _check_training(preset, require)
 
 

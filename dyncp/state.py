@@ -5,6 +5,7 @@ The names are the contract of every later stage (docs/contracts.md)::
     features            [1, bins, 1, 1]
     taps{i}_in          [1, hidden, 2, 1]     frames t - 2d and t - d, oldest first
     pool{i}_in          [1, channels, N-1, 1] the last N - 1 block inputs, oldest first
+    embedding           [1, dimensions, 1, 1] whom to keep; last, of a personalised network only
     mask                [1, bins, 1, 1]
     gate{i}_logits      [1, gates, 1, 1]
     taps{i}_out         [1, hidden, 1, 1]     the hidden frame at t
@@ -33,6 +34,8 @@ def input_shapes(preset: Preset) -> dict[str, tuple[int, ...]]:
         for index in range(preset.blocks):
             frames = preset.gate.pool_frames - 1
             shapes[f"pool{index}_in"] = (1, preset.network.channels, frames, 1)
+    if preset.speaker:
+        shapes["embedding"] = (1, preset.speaker.dimensions, 1, 1)
     return shapes
 
 
@@ -61,7 +64,7 @@ class StateRings:
         self._frames: dict[str, list[np.ndarray]] = {}
         self._reads: dict[str, list[int]] = {}
         for name, shape in input_shapes(preset).items():
-            if name == "features":
+            if name in ("features", "embedding"):
                 continue
             if name.startswith("taps"):
                 index = int(name.removeprefix("taps").removesuffix("_in"))

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
-
 # TensorBoard reads the files of a folder by the second in their names; within one second
 # by host and process, and an older process's points would then hide the newer one's.
 _TICK = 0.05

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
-from dyncp.network import GatedConvFSENet, moving_average
+from dyncp.embedding import nobody, quantised, real
+from dyncp.network import GatedConvFSENet, SpeakerBias, moving_average
 from dyncp.preset import Preset
 from dyncp.state import StateRings, input_shapes, output_shapes
 from dyncp.streaming import StreamingNet
@@ -22,6 +24,8 @@ def network_with_statistics(preset: Preset, seed: int = 0) -> GatedConvFSENet:
             torch.nn.init.normal_(module.bias, std=0.2)
             torch.nn.init.normal_(module.running_mean, std=0.2)
             torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
+        elif isinstance(module, SpeakerBias):
+            torch.nn.init.normal_(module.weight, std=0.2)
     for block in network.blocks:
         if block.gate is not None:
             # About half open, so that both sides of every gate are tested.
@@ -29,17 +33,54 @@ def network_with_statistics(preset: Preset, seed: int = 0) -> GatedConvFSENet:
     return network.eval()
 
 
-@torch.no_grad()
+PERSONAL = [
+    tiny_preset("output", 1, 5, 8),
+    tiny_preset("hidden", 8, 1, 4),
+    tiny_preset(None, speaker=8),
+]
+
+
 def test_streaming_equals_whole_sequence(any_tiny_preset: Preset) -> None:
-    preset = any_tiny_preset
+    assert_streaming_equals_whole(any_tiny_preset)
+
+
+@pytest.mark.parametrize("preset", PERSONAL, ids=lambda preset: preset.name)
+def test_an_embedding_counts_alike_in_training_and_in_the_deployed_form(preset: Preset) -> None:
+    assert_streaming_equals_whole(preset)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("preset", PERSONAL, ids=lambda preset: preset.name)
+def test_an_embedding_changes_what_is_heard_and_nobodys_does_not(preset: Preset) -> None:
+    assert preset.speaker
+    network = network_with_statistics(preset)
+    features = torch.rand(1, preset.audio.bins, 10) * 3
+    somebody = torch.from_numpy(real(embedding_of(preset)))[None]
+    neutral = torch.from_numpy(real(nobody(preset.speaker.dimensions)))[None]
+    everybody = network(features).mask
+    torch.testing.assert_close(network(features, neutral).mask, everybody, rtol=0, atol=0)
+    assert (network(features, somebody).mask - everybody).abs().max() > 0.01
+
+
+def embedding_of(preset: Preset, seed: int = 5) -> np.ndarray:
+    assert preset.speaker
+    direction = np.random.default_rng(seed).normal(size=preset.speaker.dimensions)
+    return quantised(direction / np.linalg.norm(direction))
+
+
+@torch.no_grad()
+def assert_streaming_equals_whole(preset: Preset) -> None:
     network = network_with_statistics(preset)
     features = torch.rand(1, preset.audio.bins, 40) * 3
-    mask, logits = network(features)
+    embedding = torch.from_numpy(real(embedding_of(preset)))[None] if preset.speaker else None
+    mask, logits = network(features, embedding)
     streaming = StreamingNet(network)
     rings = StateRings(preset, dict.fromkeys(input_shapes(preset), 0.0), np.float32)
     for frame in range(features.shape[2]):
         states = [torch.from_numpy(s) for s in rings.inputs().values()]
         x = features[:, :, frame].reshape(1, -1, 1, 1)
+        if embedding is not None:
+            states.append(embedding.reshape(1, -1, 1, 1))
         values = streaming(x, *states)
         named = {k: v.numpy() for k, v in zip(output_shapes(preset), values, strict=True)}
         for name, shape in output_shapes(preset).items():
