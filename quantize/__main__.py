@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     ptq.add_argument(
         "--embedding", type=Path, nargs="+", default=[], metavar="FILE.json",
-        help="of people to calibrate a personalised network on (default: random ones)",
+        help="of people to calibrate a personalised network on (default: training voices)",
     )  # fmt: skip
     ptq.add_argument(
         "--no-compensation", action="store_true", help="round each weight to the nearest"
@@ -83,11 +83,14 @@ def _clips(args: argparse.Namespace, checkpoint: Checkpoint) -> list[NDArray[np.
 def _listeners(args: argparse.Namespace, checkpoint: Checkpoint) -> list[Clip]:
     """The clips, for a personalised network with people to keep."""
     from dyncp.embedding import load_embedding
+    from dyncp.personal.calibration import calibration_scenes, scenes_fit
     from quantize.clips import personalised
 
     speaker = checkpoint.preset.speaker
     if args.embedding and speaker is None:
         raise UserError(f"preset '{checkpoint.preset.name}' takes no embedding; omit --embedding")
+    if speaker and not args.embedding and not args.wav and scenes_fit(checkpoint.preset):
+        return list(calibration_scenes(checkpoint.preset, args.seconds, _CALIBRATION_SEED))
     people = [load_embedding(path, speaker.dimensions) for path in args.embedding if speaker]
     return personalised(checkpoint.preset, _clips(args, checkpoint), people)
 

@@ -45,7 +45,7 @@ class Transform:
         return output.reshape(output.shape[0], -1)
 
 
-def _compressed(spectrum: Tensor, power: float) -> tuple[Tensor, Tensor]:
+def compressed(spectrum: Tensor, power: float) -> tuple[Tensor, Tensor]:
     """Compressed magnitude and the complex spectrum with that magnitude."""
     magnitude = (spectrum.real**2 + spectrum.imag**2 + _FLOOR).sqrt()
     factor = magnitude ** (power - 1)
@@ -62,8 +62,8 @@ def enhancement_loss(
     """
     scale = 1.0 / level.clamp_min(1e-4)[:, None]
     power = transform.settings.compression
-    magnitude, complex_ = _compressed(transform.spectrum(estimate * scale), power)
-    target_magnitude, target_complex = _compressed(transform.spectrum(clean * scale), power)
+    magnitude, complex_ = compressed(transform.spectrum(estimate * scale), power)
+    target_magnitude, target_complex = compressed(transform.spectrum(clean * scale), power)
     magnitude_error = torch.mean((magnitude - target_magnitude) ** 2)
     difference = complex_ - target_complex
     complex_error = torch.mean(difference.real**2 + difference.imag**2)
@@ -82,8 +82,8 @@ def distillation_loss(
     """
     seen = spectrum[:, : transform.settings.bins] / level.clamp_min(1e-4)[:, None, None]
     power = transform.settings.compression
-    magnitude = _compressed(seen * mask, power)[0]
-    target = _compressed(seen * teacher_mask, power)[0]
+    magnitude = compressed(seen * mask, power)[0]
+    target = compressed(seen * teacher_mask, power)[0]
     return torch.mean((magnitude - target) ** 2)
 
 

@@ -56,7 +56,7 @@ def test_presets_that_are_compared_hear_the_same_mixtures() -> None:
     heard = {
         (preset.training.seed, preset.training.batch, preset.training.crop_seconds)
         for preset in presets
-        if preset.audio == paper.audio
+        if preset.audio == paper.audio and not preset.speaker
     }
     assert len(heard) == 1
 

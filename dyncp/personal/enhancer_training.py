@@ -1,0 +1,216 @@
+"""Training of a personalised enhancer: the stem by B1, and from it every recipe."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dyncp.data.labels import active_level, voice_activity
+from dyncp.metrics import si_sdr
+from dyncp.network import GatedConvFSENet
+from dyncp.personal.enhancers import Enhancer
+from dyncp.personal.enrolled import Enrolled
+from dyncp.personal.guide import Guide
+from dyncp.personal.losses import guided_loss
+from dyncp.personal.pvad import PersonalVad
+from dyncp.personal.run import Schedule
+from dyncp.personal.scenes import Scenario, Scene, SceneSource
+from dyncp.personal.settings import Recipe
+from dyncp.personal.speaker_encoder import SETTINGS, SpeakerEncoder
+from dyncp.preset import Preset
+from dyncp.training.loss import Transform, block_utilisation, utilisation_loss
+
+_UNENROLLED = 0.3
+"""Of the TS2 scenes: those without an embedding, where every voice is kept. A device starts so."""
+_VALIDATION: dict[Scenario, int] = {"TS1": 16, "TS2": 12, "TS3": 8}
+_VALIDATION_SECONDS = 4.0
+_SILENCE = 1e-6
+
+
+class Material(NamedTuple):
+    """Scenes as tensors: samples ``[B, N]``, ``level`` ``[B]``, ``active`` bool ``[B, T]``."""
+
+    noisy: Tensor
+    reference: Tensor
+    level: Tensor
+    embedding: Tensor
+    active: Tensor
+    """Where the reference has speech."""
+    voice: Tensor
+    """Whose embedding it is, int ``[B]``; -1 nobody's."""
+
+
+class EnhancerTask:
+    """One network by one recipe; ``start`` is the stem's weights, None for the stem itself.
+
+    The network's own weights are what the module holds, beside the heads of a
+    :class:`dyncp.personal.guide.Guide` where the network is a gated one.
+    """
+
+    def __init__(
+        self,
+        enhancer: Enhancer,
+        recipe: Recipe,
+        schedule: Schedule,
+        *,
+        encoder: SpeakerEncoder,
+        vad: PersonalVad,
+        cache: Path,
+        start: Enhancer | None,
+    ) -> None:
+        torch.manual_seed(schedule.seed)
+        self.name = f"{enhancer.settings.name} by {recipe.name}"
+        self.recipe, self.schedule = recipe, schedule
+        self.enhancer, self._vad = enhancer, vad.eval().requires_grad_(False)
+        if start is None:
+            enhancer.start()
+        else:
+            enhancer.load_state_dict(start.state_dict())
+            enhancer.hold_basis()
+        self._start = _digest(enhancer)
+        self.module = nn.ModuleDict({"enhancer": enhancer})
+        self._guide = None
+        if isinstance(enhancer.network, GatedConvFSENet):
+            self._guide = Guide(enhancer.network, encoder.dimensions)
+            self.module["guide"] = self._guide
+        self._train = Enrolled(SceneSource(SETTINGS.sample_rate, "train", cache), encoder)
+        unseen = Enrolled(SceneSource(SETTINGS.sample_rate, "validation", cache), encoder)
+        self._transform = Transform(SETTINGS, torch.device("cpu"))
+        self._validation = {
+            scenario: _material(
+                unseen,
+                unseen.source.scenes(
+                    (schedule.seed, 1), count, _VALIDATION_SECONDS, {scenario: 1.0}
+                ),
+                None,
+            )
+            for scenario, count in _VALIDATION.items()
+        }
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        shape = self.enhancer.settings.shape
+        return {
+            "network": shape.to_dict() if isinstance(shape, Preset) else asdict(shape),
+            "recipe": self.recipe.name,
+            "shares": dict(self.recipe.shares),
+            "guidance": self.recipe.guidance,
+            "start": self._start,
+            "vad": _digest(self._vad) if self._guide or self.recipe.guidance != "none" else None,
+            "embeddings": self._train.key,
+            **asdict(self.schedule),
+        }
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
+        schedule, recipe = self.schedule, self.recipe
+        seed = (schedule.seed, 0, step)
+        scenes = self._train.source.scenes(
+            seed, schedule.batch, schedule.crop_seconds, recipe.shares, _UNENROLLED
+        )
+        material = _material(self._train, scenes, np.random.default_rng([*seed, 1]))
+        output = self.enhancer(material.noisy, material.embedding)
+        loss = self._guided(output.samples, material)
+        extras = {"enhancement_loss": loss.item()}
+        preset = self.enhancer.preset
+        if preset is not None and preset.gate:
+            shares = block_utilisation(output.logits, preset.gate.surrogate)
+            extras["utilisation"] = shares.mean().item()
+            off = utilisation_loss(shares, preset.gate, preset.training)
+            loss = loss + preset.training.utilisation_weight * off
+        if self._guide:
+            features = self._transform.features(self._transform.spectrum(material.noisy))
+            target = material.active & (material.voice >= 0)[:, None]
+            told, more = self._guide.loss(self._vad, features, output.logits, target)
+            loss, extras = loss + told, extras | more
+        return loss, extras
+
+    def _guided(self, samples: Tensor, material: Material) -> Tensor:
+        length = samples.shape[1]
+        frames = length // SETTINGS.hop
+        probability = None
+        if self.recipe.guidance != "none":
+            with torch.no_grad():
+                features = self._transform.features(self._transform.spectrum(material.noisy))
+                probability = self._vad.target_probability(features, material.embedding)
+                probability = probability[:, :frames]
+        return guided_loss(
+            self._transform,
+            samples,
+            noisy=material.noisy[:, :length],
+            reference=material.reference[:, :length],
+            level=material.level,
+            guidance=self.recipe.guidance,
+            probability=probability,
+            target_active=material.active[:, :frames],
+        )
+
+    def validate(self) -> dict[str, float]:
+        """The unguided loss, weighted as the recipe mixes; by scenario what there is to gain.
+
+        ``loss`` is of the recipe's scenarios alone. TS1 and TS2: SI-SDR gain in dB; TS3: by how
+        many dB the output is below the input.
+        """
+        losses, found = {}, {}
+        for scenario, material in self._validation.items():
+            output = self.enhancer(material.noisy, material.embedding)
+            length = output.samples.shape[1]
+            losses[scenario] = guided_loss(
+                self._transform,
+                output.samples,
+                noisy=material.noisy[:, :length],
+                reference=material.reference[:, :length],
+                level=material.level,
+            ).item()
+            if scenario == "TS3":
+                power = (output.samples**2).mean(dim=1).clamp_min(_SILENCE**2)
+                before = (material.noisy[:, :length] ** 2).mean(dim=1)
+                found["TS3_decibels_down"] = (10 * (before / power).log10()).mean().item()
+            else:
+                found[f"{scenario}_si_sdr_gain"] = _gain(output.samples, material)
+            if output.logits:
+                opened = torch.stack([(scores > 0).float().mean() for scores in output.logits])
+                found[f"{scenario}_open"] = opened.mean().item()
+        shares = self.recipe.shares
+        total = sum(shares.values())
+        loss = sum(losses[name] * share for name, share in shares.items()) / total
+        return {"loss": loss, **found}
+
+
+def _material(
+    enrolled: Enrolled, scenes: Sequence[Scene], rng: np.random.Generator | None
+) -> Material:
+    samples = len(scenes[0].noisy) // SETTINGS.hop * SETTINGS.hop
+    references = [scene.reference[:samples] for scene in scenes]
+    active = [voice_activity(SETTINGS, x, active_level(x)) for x in references]
+    return Material(
+        noisy=torch.from_numpy(np.stack([scene.noisy[:samples] for scene in scenes])),
+        reference=torch.from_numpy(np.stack(references).astype(np.float32)),
+        level=torch.tensor([scene.level for scene in scenes]),
+        embedding=enrolled.embeddings(scenes, rng),
+        active=torch.from_numpy(np.stack(active)),
+        voice=torch.tensor([scene.voice for scene in scenes]),
+    )
+
+
+def _gain(samples: Tensor, material: Material) -> float:
+    gains = []
+    length = samples.shape[1]
+    for after, before, target in zip(samples, material.noisy, material.reference, strict=True):
+        wanted = target[:length].numpy()
+        if wanted.any():
+            gains.append(si_sdr(after.numpy(), wanted) - si_sdr(before[:length].numpy(), wanted))
+    return float(np.mean(gains))
+
+
+def _digest(module: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode() + tensor.numpy().tobytes())
+    return digest.hexdigest()[:16]
