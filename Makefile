@@ -9,6 +9,7 @@ BOARD  ?= mps2-an386
 BOARDS ?= $(BOARD)
 PORT   ?=
 PPK2   ?=
+EMBEDDING ?=
 MINUTES ?= 10
 FRAMES ?= 1000
 RATES  ?=
@@ -134,9 +135,11 @@ $(MODEL)/%/firmware.elf: $(MODEL)/model.tflite targets/boards/%.toml $(FIRMWARE)
 AT := --board $(BOARD) $(if $(PORT),--port $(PORT))
 # What measures its supply, if anything does: docs/energy.md.
 WITH := $(if $(PPK2),--ppk2 $(PPK2))
+# Whom a personalised network keeps: a file, or everybody.
+KEEP := $(if $(EMBEDDING),--embedding "$(EMBEDDING)")
 
 $(OUT)/measurement.json: $(OUT)/firmware.elf $(NOISY) $(BRIDGE) | $(SETUP)
-	$(PY) -m firmware_bridge measure $(AT) $(WITH) --firmware $< --model $(MODEL)/model.tflite \
+	$(PY) -m firmware_bridge measure $(AT) $(WITH) $(KEEP) --firmware $< --model $(MODEL)/model.tflite \
 	  --checkpoint $(MODEL)/deployed.pt --wav $(NOISY) --clean $(CLEAN) \
 	  --enhanced $(OUT)/enhanced.wav --out $@
 
@@ -147,7 +150,7 @@ $(MODEL)/host/libsluice.so: $(MODEL)/model.tflite $(FIRMWARE) | $(SETUP)
 # stamp that only a run without a difference leaves.
 $(OUT)/parity.passed: $(LADDER) $(LONG) $(BRIDGE) | $(SETUP)
 	@rm -f $@
-	$(PY) -m firmware_bridge parity --frames $(FRAMES) --wav $(LONG) \
+	$(PY) -m firmware_bridge parity $(KEEP) --frames $(FRAMES) --wav $(LONG) \
 	  $(foreach board,$(CLIMBED),--board $(board) --firmware $(MODEL)/$(board)/firmware.elf) \
 	  $(if $(filter $(BOARD),$(CLIMBED)),$(if $(PORT),--port $(PORT))) --model $(MODEL)/model.tflite \
 	  --quantized $(MODEL)/quantized.npz --checkpoint $(MODEL)/deployed.pt \
@@ -217,10 +220,10 @@ parity: $(LADDER) $(LONG)
 parity-nightly:
 	@$(MAKE) --no-print-directory parity FRAMES=10000 BOARDS=all
 
-## enhance: WAV=noisy.wav [CLEAN=reference.wav] through the board
+## enhance: WAV=noisy.wav [CLEAN=reference.wav] [EMBEDDING=who.json] through the board
 enhance: $(OUT)/firmware.elf
 	@test -n "$(WAV)" || { echo "error: say which file: make WAV=noisy.wav enhance" >&2; exit 2; }
-	@$(PY) -m firmware_bridge measure $(AT) --firmware $< --model $(MODEL)/model.tflite \
+	@$(PY) -m firmware_bridge measure $(AT) $(KEEP) --firmware $< --model $(MODEL)/model.tflite \
 	  --checkpoint $(MODEL)/deployed.pt --wav "$(WAV)" $(if $(filter command line,$(origin CLEAN)),--clean "$(CLEAN)") \
 	  --enhanced "$(OUT)/$(basename $(notdir $(WAV)))-enhanced.wav" \
 	  --out "$(OUT)/$(basename $(notdir $(WAV)))-measurement.json"

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from dyncp import audio
+from dyncp.embedding import Embedding, real
 from dyncp.network import GatedConvFSENet
 
 
@@ -23,14 +24,20 @@ class Enhanced:
 
 
 @torch.no_grad()
-def enhance(network: GatedConvFSENet, samples: np.ndarray) -> Enhanced:
-    """Enhance float samples in [-1, 1] with the whole-sequence network."""
+def enhance(
+    network: GatedConvFSENet, samples: np.ndarray, embedding: Embedding | None = None
+) -> Enhanced:
+    """Enhance float samples in [-1, 1] with the whole-sequence network.
+
+    ``embedding``: whom a personalised one keeps, int8 ``[dimensions]``; None: everybody.
+    """
     settings = network.preset.audio
     # One more hop of silence, to get the last samples out of the overlap.
     padded = np.concatenate([samples, np.zeros(settings.hop, np.float32)])
     spectra = audio.spectrum(settings, padded)
     features = torch.from_numpy(audio.compress(settings, spectra))[None]
-    mask, logits = network.eval()(features)
+    keep = None if embedding is None else torch.from_numpy(real(embedding))[None]
+    mask, logits = network.eval()(features, keep)
     output = audio.resynthesise(settings, spectra, mask[0].numpy())
     frames = -(-len(samples) // settings.hop)
     gates = np.zeros((frames, network.preset.blocks, network.preset.gates), bool)

@@ -45,12 +45,14 @@ def _measure(args: argparse.Namespace) -> None:
         )
 
     # Slow to import, so not before the input is known to be good.
+    from convert.people import keeping
     from dyncp.checkpoint import load_checkpoint
     from dyncp.enhance import enhance
     from firmware_bridge.measure import measure
 
     network = load_checkpoint(args.checkpoint, expect=preset).network
-    enhanced = enhance(network, samples).samples
+    keep = keeping(preset, args.embedding)
+    enhanced = enhance(network, samples, keep).samples
     with (
         monitored(args) as monitor,
         _open(args, firmware) as session,
@@ -66,6 +68,7 @@ def _measure(args: argparse.Namespace) -> None:
             checkpoint=args.checkpoint,
             clean=clean,
             float_samples=enhanced,
+            keep=keep,
             monitor=monitor,
             progress=progress,
         )
@@ -178,6 +181,10 @@ def _parser() -> argparse.ArgumentParser:
         help="firmware.elf of each board, in the same order",
     )  # fmt: skip
     parity.add_argument("--port", help=f"of the first board, {WHERE}; the others are emulated")
+    measure.add_argument(
+        "--embedding", type=Path, metavar="FILE.json",
+        help="whom a personalised board keeps (default: everybody)",
+    )  # fmt: skip
     measure.add_argument("--clean", type=Path, help="the clean reference, to score with")
     measure.add_argument("--enhanced", type=Path, required=True, help="audio to write (.wav)")
     parity.add_argument("--quantized", type=Path, required=True, help="the integers (.npz)")

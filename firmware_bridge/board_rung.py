@@ -33,6 +33,10 @@ class BoardRung:
             self._session = self._connect()
         self._session.reset()
 
+    def set_embedding(self, embedding: NDArray[np.int8]) -> None:
+        assert self._session
+        self._session.set_embedding(embedding)
+
     def step(self, features: NDArray[np.int8]) -> Outputs:
         assert self._session
         result = self._session.process_frame(features)
@@ -73,9 +77,19 @@ class AudioParity:
 
 
 def compare_audio(
-    library: HostLibrary, session: Board, pcm: NDArray[np.int16], progress: Progress | None = None
+    library: HostLibrary,
+    session: Board,
+    pcm: NDArray[np.int16],
+    progress: Progress | None = None,
+    embedding: NDArray[np.int8] | None = None,
 ) -> AudioParity:
-    """Enhance int16 ``[samples]`` on the host and on the board, both from a cold start."""
+    """Enhance int16 ``[samples]`` on the host and on the board, both from a cold start.
+
+    ``embedding``: whom a personalised model keeps.
+    """
+    if embedding is not None:
+        library.set_embedding(embedding)
+        session.set_embedding(embedding)
     library.reset()
     session.reset()
     hops = list(hops_of(pcm, library.info.hop))

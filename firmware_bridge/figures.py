@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,15 +23,22 @@ from targets.firmware_build import Firmware
 
 
 def provenance(
-    greeting: Greeting, board: boards.Board, firmware: Firmware, checkpoint: Path
+    greeting: Greeting,
+    board: boards.Board,
+    firmware: Firmware,
+    checkpoint: Path,
+    embedding: NDArray[np.int8] | None = None,
 ) -> dict[str, Any]:
-    """What ran where and when; ``checkpoint``: the float network of the integers."""
+    """What ran where and when; ``checkpoint``: the float network of the integers; ``embedding``:
+    whom a personalised one kept, by the board's own account, of which the CRC-32 is named."""
+    keeps = {} if embedding is None else {"embedding_crc32": zlib.crc32(embedding.tobytes())}
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "preset": greeting.preset,
         "build_id": greeting.build_id,
         "model_hash": greeting.model_hash,
         "checkpoint_sha256": file_hash(checkpoint),
+        **keeps,
         "compiler": firmware.compiler,
         "board": {
             "name": board.name,

@@ -309,8 +309,9 @@ def _refusal(request: Request, error: BoardError) -> LinkError:
             "the board restarted during the session and has lost its state; start again"
         )
     names = {code.value: code.name for code in ErrorCode}
-    reason = names.get(error.code, str(error.code))
+    reason = f"{names.get(error.code, error.code)}, detail {error.detail}"
+    if error.code == ErrorCode.ENHANCER and error.detail in messages.ENHANCER_ERRORS:
+        reason += f", {messages.ENHANCER_ERRORS[error.detail]}"
     return RequestRefused(
-        f"the board refused a {request.type.name}: {reason}, detail {error.detail} "
-        "(docs/protocol.md explains the codes)"
+        f"the board refused a {request.type.name}: {reason} (docs/protocol.md explains the codes)"
     )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dyncp import audio
 from dyncp.data.labels import voice_activity
+from dyncp.embedding import Embedding, nobody
 from dyncp.metrics import pesq_wb, si_sdr, stoi
 from dyncp.preset import Preset
 from firmware_bridge.energy import Monitor, energy_figures
@@ -45,6 +46,7 @@ def measure(
     clean: NDArray[np.float32] | None = None,
     float_samples: NDArray[np.float32] | None = None,
     monitor: Monitor | None = None,
+    keep: Embedding | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[dict[str, Any], NDArray[np.int16]]:
     """Stream ``samples`` (float, [-1, 1]) through the board and put its figures together.
@@ -52,9 +54,12 @@ def measure(
     ``clean``: the reference, as long as ``samples``; without it there is no
     quality and no accuracy. ``float_samples``: the float network's output, to
     compare with, of ``checkpoint``. ``monitor``: of the board's supply; without one there is
-    no energy. Gives the measurement and the enhanced audio, int16, aligned
-    with the input.
+    no energy. ``keep``: whom a personalised board keeps; None: everybody. Gives the
+    measurement and the enhanced audio, int16, aligned with the input.
     """
+    if preset.speaker:
+        session.set_embedding(nobody(preset.speaker.dimensions) if keep is None else keep)
+    kept = session.embedding() if preset.speaker else None
     if monitor is not None:
         monitor.start()
     streamed = stream(session, audio.to_pcm(samples), progress)
@@ -63,7 +68,7 @@ def measure(
     greeting = session.greeting
     measurement = {
         "format": MEASUREMENT_FORMAT,
-        **provenance(greeting, board, firmware, checkpoint),
+        **provenance(greeting, board, firmware, checkpoint, kept),
         "input": {
             "wav": str(wav),
             "seconds": len(samples) / preset.audio.sample_rate,

@@ -8,6 +8,7 @@ does not fit its layout raises :class:`MalformedReply`.
 from __future__ import annotations
 
 import struct
+import zlib
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -29,6 +30,8 @@ class MessageType(IntEnum):
     LAYERS = 0x06
     DESCRIBE = 0x07
     STATS = 0x08
+    SET_EMBEDDING = 0x09
+    GET_EMBEDDING = 0x0A
 
 
 REPLY = 0x80
@@ -50,6 +53,18 @@ class ErrorCode(IntEnum):
     ROOM = 8
     ENHANCER = 9
     FAULT = 10
+    CHECKSUM = 11
+
+
+ENHANCER_ERRORS = {
+    -1: "a wrong argument",
+    -2: "the arena is too small",
+    -3: "it is not initialised",
+    -4: "the model takes no embedding",
+    -5: "an embedding of another length",
+    -6: "an embedding with a value of -128",
+}
+"""What the detail of an ENHANCER says: the ``sluice_error`` of ``sluice.h``."""
 
 
 class Described(IntEnum):
@@ -182,6 +197,7 @@ _COUNTERS = struct.Struct("<5I")
 _LIST = struct.Struct("<HH")
 _LAYER = struct.Struct("<3I")
 _STATS = struct.Struct("<6I")
+_CRC = struct.Struct("<I")
 
 
 def hello(nonce: int) -> Request:
@@ -208,6 +224,12 @@ def layers(first: int) -> Request:
 
 def describe(what: Described, first: int) -> Request:
     return Request(MessageType.DESCRIBE, struct.pack("<BxH", what, first))
+
+
+def set_embedding(values: NDArray[np.int8]) -> Request:
+    """``values``: int8 ``[dimensions]``."""
+    data = values.astype(np.int8, casting="equiv").tobytes()
+    return Request(MessageType.SET_EMBEDDING, data + struct.pack("<I", zlib.crc32(data)))
 
 
 def parse_error(payload: bytes) -> BoardError:
@@ -292,6 +314,19 @@ def parse_descriptions(payload: bytes, first: int) -> list[Description]:
 def parse_stats(payload: bytes) -> Stats:
     _require(len(payload) == _STATS.size, "statistics")
     return Stats(*_STATS.unpack(payload))
+
+
+def parse_embedding_set(payload: bytes, values: NDArray[np.int8]) -> None:
+    """The reply to a SET_EMBEDDING of ``values``."""
+    _require(payload == struct.pack("<I", zlib.crc32(values.tobytes())), "an embedding's reply")
+
+
+def parse_embedding(payload: bytes) -> NDArray[np.int8]:
+    """The embedding in force, int8 ``[dimensions]``; empty of a model that takes none."""
+    _require(len(payload) >= _CRC.size, "an embedding")
+    values = payload[_CRC.size :]
+    _require(_CRC.unpack_from(payload)[0] == zlib.crc32(values), "an embedding")
+    return np.frombuffer(values, np.int8).copy()
 
 
 def _require(condition: bool, what: str) -> None:

@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from convert.junit import Case
 from convert.ladder import Progress
 from convert.parity_command import open_ladder, with_audio
@@ -18,7 +15,7 @@ from convert.parity_report import LadderReport
 from convert.rung_list import PlannedRung, desktop_rungs
 from dyncp.audio import features, load_wav, to_pcm
 from dyncp.errors import UserError
-from firmware_bridge.board_rung import BoardRung, compare_audio
+from firmware_bridge.board_rung import AudioParity, BoardRung, compare_audio
 from firmware_bridge.connect import open_board, preset_and_firmware
 from firmware_bridge.session import Board
 from targets.board import load_board
@@ -64,7 +61,8 @@ def run_parity(args: argparse.Namespace, progress: Progress | None = None) -> in
     ]
     report = ladder.climb(planned, args.checkpoint, progress)
     pcm = to_pcm(samples[: AUDIO_HOPS * preset.audio.hop])
-    return ladder.finish(report, args.wav, _audio_cases(report, boards, library, pcm, progress))
+    enhance = partial(compare_audio, library, pcm=pcm, embedding=ladder.keep)
+    return ladder.finish(report, args.wav, _audio_cases(report, boards, enhance, progress))
 
 
 def _boards(args: argparse.Namespace) -> list[_Target]:
@@ -88,8 +86,7 @@ def _boards(args: argparse.Namespace) -> list[_Target]:
 def _audio_cases(
     report: LadderReport,
     boards: Sequence[_Target],
-    library: HostLibrary,
-    pcm: NDArray[np.int16],
+    enhance: Callable[..., AudioParity],
     progress: Progress | None,
 ) -> list[Case]:
     """Each board's enhanced audio against the host's, of the boards that were climbed."""
@@ -102,7 +99,7 @@ def _audio_cases(
         told = partial(progress, name) if progress else None
         try:
             with board.connect() as session:
-                parity = compare_audio(library, session, pcm, told)
+                parity = enhance(session, progress=told)
         except UserError as error:
             cases.append(Case(name, "error", f"did not run to its end: {error}"))
             continue

@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dyncp.errors import UserError
 from firmware_bridge import messages
 from firmware_bridge.errors import TransportClosed, WrongFirmware
 from firmware_bridge.frame_log import FrameLog
@@ -56,6 +57,7 @@ class Board:
         self._transport = transport
         self._connect_seconds = connect_seconds
         self._log = log
+        self._embedding: NDArray[np.int8] | None = None
         self._link = Link(transport, reply_seconds, attempts, log)
         try:
             self.greeting = self._link.greet(Deadline(connect_seconds))
@@ -94,7 +96,8 @@ class Board:
     def greet_again(self) -> None:
         """Begin anew with a board that was reset, on its port, which may have gone for a while.
 
-        It must run what it ran before, else :class:`WrongFirmware`.
+        It must run what it ran before, else :class:`WrongFirmware`. Whom this session told it
+        to keep it is told again.
         """
         was = self.greeting
         try:
@@ -103,6 +106,8 @@ class Board:
             self._transport.reopen(Deadline(self._connect_seconds))
             self.greeting = self._link.greet(Deadline(self._connect_seconds))
         _expect(self.name, self.greeting, was.build_id, was.model_hash)
+        if self._embedding is not None:
+            self.set_embedding(self._embedding)
 
     @property
     def link_counts(self) -> LinkCounts:
@@ -110,8 +115,27 @@ class Board:
         return self._link.counts
 
     def reset(self) -> None:
-        """Back to a cold start: silence and zero activation."""
+        """Back to a cold start: silence and zero activation. The embedding stays."""
         self._link.ask(Request(MessageType.RESET))
+
+    def set_embedding(self, embedding: NDArray[np.int8]) -> None:
+        """Keep somebody else from the next hop on: int8 ``[dimensions]``, in -127..127.
+
+        The board keeps it until it is told otherwise or starts anew, also beyond this
+        session. Raises :class:`RequestRefused` for one that does not fit the model, and where
+        that takes none; the old one stays then.
+        """
+        values = np.ascontiguousarray(embedding)
+        if values.dtype != np.int8 or values.ndim != 1:
+            raise UserError(
+                f"an embedding must be int8 [dimensions], not {values.dtype} {list(values.shape)}"
+            )
+        messages.parse_embedding_set(self._link.ask(messages.set_embedding(values)), values)
+        self._embedding = values.copy()
+
+    def embedding(self) -> NDArray[np.int8]:
+        """Whom the board keeps: int8 ``[dimensions]``; empty where the model takes none."""
+        return messages.parse_embedding(self._link.ask(Request(MessageType.GET_EMBEDDING)))
 
     def process_hop(self, pcm: NDArray[np.int16]) -> FrameResult:
         """Enhance one hop, int16 ``[hop]``; the result's ``pcm`` is the hop before's."""

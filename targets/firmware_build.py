@@ -67,6 +67,7 @@ class ModelSources:
     max_payload: int = _DEFAULT_PAYLOAD
     layouts: Layouts = field(default_factory=dict)
     has_probes: bool = True
+    has_embedding: bool = True
     mlperf: str | None = None
 
 
@@ -122,6 +123,7 @@ def build_planned(
             layer.name: layout_of(plan.network, layer, kernels) for layer in plan.network.layers
         },
         has_probes=bool(plan.probes),
+        has_embedding=plan.network.dimensions > 0,
         mlperf=mlperf,
     )
     return build_image(sources, board, out)
@@ -202,6 +204,7 @@ def build_image(model: ModelSources, board: Board, out: Path) -> Firmware:
         f"-DLINK_MAX_PAYLOAD={model.max_payload}",
         *_layout_flags(model.layouts),
         f"-DSLUICE_HAS_PROBES={int(model.has_probes)}",
+        f"-DSLUICE_HAS_EMBEDDING={int(model.has_embedding)}",
     )
     compiler = compiler_version()
     settings = [compiler, *flags, *LIBRARY_FLAGS, *APPLICATION_FLAGS, *LINK_FLAGS]

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dyncp.embedding import check
 from dyncp.errors import UserError
 from dyncp.files import replacing
 from targets.compiler.compile import compile_model
@@ -75,6 +76,7 @@ class _Info(ctypes.Structure):
         ("layers", c_uint16),
         ("tensors", c_uint16),
         ("probes", c_uint16),
+        ("dimensions", c_uint16),
         ("arena_bytes", c_uint32),
         ("dense_macs", c_uint32),
     ]
@@ -124,6 +126,7 @@ class LibraryInfo:
     layers: int
     tensors: int
     probes: int
+    dimensions: int
     arena_bytes: int
     dense_macs: int
 
@@ -148,6 +151,7 @@ class HostLibrary:
         self._library.sluice_features.restype = POINTER(c_int8)
         self._library.sluice_counters.restype = POINTER(_Counters)
         self._library.sluice_probe_name.restype = c_char_p
+        self._library.sluice_embedding.restype = POINTER(c_int8)
         self.info = self._read_info()
         # ctypes aligns to 8 at most, so the arena starts somewhere inside its buffer.
         self._memory = (c_uint8 * (self.info.arena_bytes + _ALIGNMENT))()
@@ -175,8 +179,25 @@ class HostLibrary:
         return status
 
     def reset(self) -> None:
-        """Back to a cold start."""
+        """Back to a cold start; the embedding stays."""
         self._call("sluice_reset")
+
+    def set_embedding(self, embedding: NDArray[np.int8]) -> None:
+        """Keep somebody else from the next frame on: int8 ``[dimensions]``.
+
+        Raises :class:`UserError` for another, and for a model that takes none; whom it keeps
+        stays then.
+        """
+        if not self.info.dimensions:
+            raise UserError(f"the model '{self.info.preset}' takes no embedding")
+        values = np.ascontiguousarray(check(embedding, self.info.dimensions, "the library"))
+        self._call("sluice_set_embedding", values.ctypes.data_as(POINTER(c_int8)),
+                   ctypes.c_size_t(len(values)))  # fmt: skip
+
+    def embedding(self) -> NDArray[np.int8] | None:
+        """The embedding in force, int8 ``[dimensions]``; None if the model takes none."""
+        data = self._library.sluice_embedding(byref(self._instance))
+        return np.ctypeslib.as_array(data, (self.info.dimensions,)).copy() if data else None
 
     def process_frame(self, features: NDArray[np.int8]) -> dict[str, NDArray[np.int8]]:
         """Run the network on int8 ``[bins]``; gives :meth:`tensors`."""

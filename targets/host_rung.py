@@ -26,6 +26,9 @@ class HostRung:
     def reset(self) -> None:
         self.library.reset()
 
+    def set_embedding(self, embedding: NDArray[np.int8]) -> None:
+        self.library.set_embedding(embedding)
+
     def step(self, features: NDArray[np.int8]) -> Outputs:
         outputs: Outputs = dict(self.library.process_frame(features))
         for block in range(self.library.info.blocks if self._group else 0):

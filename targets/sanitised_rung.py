@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from convert.comparison import Outputs
 from convert.dataflow import PROBES
 from convert.ladder import Kind
+from dyncp.embedding import check
 from dyncp.errors import UserError
 from targets.host_library import SANITISERS, build_program
 from targets.sources import FIRMWARE_FOLDER
@@ -53,6 +54,12 @@ class SanitisedRung:
         if self._process is None:
             self._start()
         self._ask(b"R", 0)
+
+    def set_embedding(self, embedding: NDArray[np.int8]) -> None:
+        if self._process is None:
+            self._start()
+        check(embedding, self._dimensions, self.name)
+        self._ask(b"E" + embedding.tobytes(), 0)
 
     def step(self, features: NDArray[np.int8]) -> Outputs:
         sizes = list(self._tensors.values())
@@ -104,7 +111,7 @@ class SanitisedRung:
             raise UserError(f"cannot start {self._path}: {error.strerror or error}") from error
         self._tensors: dict[str, int] = {}
         self._probes: list[str] = []
-        self._blocks = self._gates = 0
+        self._blocks = self._gates = self._dimensions = 0
         assert self._process.stdout
         while (words := self._process.stdout.readline().decode().split()) != ["end"]:
             match words:
@@ -116,6 +123,8 @@ class SanitisedRung:
                     self._blocks = int(count)
                 case ["gates", count]:
                     self._gates = int(count)
+                case ["embedding", count]:
+                    self._dimensions = int(count)
                 case []:
                     raise self._broken()
 

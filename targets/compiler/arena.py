@@ -86,7 +86,8 @@ class Arena:
         return [*lines, f"{self.size:>8}  in all"]
 
 
-def _aligned(offset: int) -> int:
+def aligned(offset: int) -> int:
+    """The next place where a buffer may begin."""
     return -(-offset // ALIGNMENT) * ALIGNMENT
 
 
@@ -99,7 +100,7 @@ def place_buffers(buffers: Sequence[Buffer]) -> Arena:
             if buffer.overlaps(other.buffer) and other.end > offset:
                 if offset + buffer.size <= other.offset:
                     break
-                offset = _aligned(other.end)
+                offset = aligned(other.end)
         placed.append(Placement(buffer, offset))
-    size = _aligned(max((placement.end for placement in placed), default=0))
+    size = aligned(max((placement.end for placement in placed), default=0))
     return Arena(tuple(sorted(placed, key=lambda p: p.offset)), size)

@@ -39,6 +39,11 @@ def fields(values: dict[str, object], indent: str = "    ") -> str:
     return "".join(f"{indent}.{name} = {value},\n" for name, value in values.items())
 
 
+def identifier(layer: str) -> str:
+    """A layer's name as C can have it."""
+    return layer.replace(".", "_")
+
+
 def string(text: str) -> str:
     """A C string literal: what is not plain becomes octal escapes of its UTF-8."""
     encoded = text.encode("utf-8", errors="replace")

@@ -18,6 +18,7 @@ from quantize.macs import LARGEST_MULTIPLE
 from targets.compiler.arena import Arena, Buffer, place_buffers
 from targets.compiler.audio_tables import make_tables
 from targets.compiler.match import match_network
+from targets.compiler.packing.personal import personal_places
 from targets.compiler.packing.probes import WORD_BYTES, gate_words
 from targets.compiler.plan import NetworkPlan, Plan, ProbePlan
 from targets.sources import Kernels
@@ -43,7 +44,7 @@ def compile_model(path: str | Path, kernels: Kernels = "portable") -> Plan:
             probes=tuple(_probe(entry) for entry in metadata["probes"]),
             tensors=tuple(output_shapes(preset)),
             audio=make_tables(preset.audio, *graph.grid(graph.inputs[0])),
-            arena=make_arena(preset, network),
+            arena=make_arena(preset, network, kernels),
             kernels=kernels,
         )
     except (IndexError, KeyError, TypeError, AttributeError, ValueError) as error:
@@ -65,11 +66,11 @@ def _probe(entry: dict[str, Any]) -> ProbePlan:
     return ProbePlan(str(entry["name"]), weights, entry["bias"], float(entry["scale"]))
 
 
-def make_arena(preset: Preset, network: NetworkPlan) -> Arena:
-    """Where an instance of ``network`` keeps what."""
+def make_arena(preset: Preset, network: NetworkPlan, kernels: Kernels = "portable") -> Arena:
+    """Where an instance of ``network`` keeps what, laid out for ``kernels``."""
     audio, layers = preset.audio, network.layers
     channels, hidden = preset.network.channels, preset.network.hidden
-    widest = max(layer.inputs for layer in layers)
+    widest = max(network.dimensions, *(layer.inputs for layer in layers))
     buffers = [
         Buffer("layer_counters", _LAYER_COUNTERS_BYTES * len(layers)),
         Buffer("block_states", _BLOCK_STATE_BYTES * preset.blocks),
@@ -91,6 +92,8 @@ def make_arena(preset: Preset, network: NetworkPlan) -> Arena:
         ]
     if has_pool_state(preset):
         buffers.append(Buffer("average", channels, "squeeze", "squeeze"))
+    if network.dimensions:
+        buffers.append(Buffer("personal", personal_places(network, kernels)[1]))
     for block in range(preset.blocks):
         buffers += _block_buffers(preset, block)
     return place_buffers(buffers)

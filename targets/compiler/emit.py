@@ -14,7 +14,8 @@ from dyncp.files import write_text
 from quantize.macs import Layout
 from targets.compiler.arena import STEPS
 from targets.compiler.audio_tables import AudioTables
-from targets.compiler.c_text import array, fields, in_comment, integers, string
+from targets.compiler.c_text import array, fields, identifier, in_comment, integers, string
+from targets.compiler.emit_personal import personal_arrays
 from targets.compiler.packing import layout_of, pack
 from targets.compiler.packing.probes import WORD_BYTES, PackedProbes, gate_words, pack_probes
 from targets.compiler.plan import (
@@ -76,6 +77,7 @@ def header_text(plan: Plan, name: str = DEFAULT_NAME) -> str:
         "LAYERS": len(network.layers),
         "TENSORS": len(plan.tensors),
         "PROBES": len(plan.probes),
+        **({"DIMENSIONS": network.dimensions} if network.dimensions else {}),
     }
     defines = "".join(f"#define {prefix}_{size} {value}\n" for size, value in sizes.items())
     return (
@@ -104,6 +106,7 @@ def source_text(plan: Plan, name: str = DEFAULT_NAME) -> str:
         f"static const sluice_block_t blocks[{len(network.blocks)}] = {{\n"
         + "".join(_block(plan, index, block) for index, block in enumerate(network.blocks))
         + "};\n",
+        *(personal_arrays(plan) if network.dimensions else ()),
         *(_probe_arrays(plan, probes) if probes else ()),
         array("char *const", "layer_names", [string(layer.name) for layer in network.layers]),
         array("char *const", "tensor_names", [string(tensor) for tensor in plan.tensors]),
@@ -112,13 +115,9 @@ def source_text(plan: Plan, name: str = DEFAULT_NAME) -> str:
     return "\n".join(parts)
 
 
-def _identifier(layer: str) -> str:
-    return layer.replace(".", "_")
-
-
 def _constants(layer: ConvolutionPlan, layout: Layout) -> str:
     """Weights as laid out, then what each output channel needs besides them."""
-    name, packed = _identifier(layer.name), pack(layer, layout)
+    name, packed = identifier(layer.name), pack(layer, layout)
     return array(
         "_Alignas(4) int8_t" if layout != "plain" else "int8_t",
         f"{name}_weights",
@@ -129,7 +128,7 @@ def _constants(layer: ConvolutionPlan, layout: Layout) -> str:
 
 def _convolution(plan: Plan, layer: ConvolutionPlan) -> str:
     """The initialiser of a sluice_pointwise_t, or of a sluice_depthwise_t's like part."""
-    name = _identifier(layer.name)
+    name = identifier(layer.name)
     depthwise = layer.name.endswith(".depthwise")
     sizes: dict[str, object] = (
         {"count": layer.outputs}
@@ -244,6 +243,7 @@ def _model_fields(plan: Plan, prefix: str, probes: PackedProbes | None) -> str:
         "tensors": f"{prefix}_TENSORS",
         "probes": f"{prefix}_PROBES",
         "arena_bytes": f"{prefix}_ARENA_BYTES",
+        **({"dimensions": f"{prefix}_DIMENSIONS"} if network.dimensions else {}),
         "dense_macs": sum(layer.macs for layer in network.layers),
     }
     audio = {
@@ -268,6 +268,7 @@ def _model_fields(plan: Plan, prefix: str, probes: PackedProbes | None) -> str:
             "back": _convolution(plan, network.back),
             "sigmoid": "sigmoid",
             "blocks": "blocks",
+            **({"personal": "&personal"} if network.dimensions else {}),
             **(_probe_fields(probes) if probes else {}),
             "layer_names": "layer_names",
             "tensor_names": "tensor_names",

@@ -50,8 +50,13 @@ def _lowest(graph: Graph, operator: Operator, zero_point: int) -> int:
     )
 
 
-def convolution(graph: Graph, operator: Operator, name: str) -> ConvolutionPlan:
-    """The integers of a CONV_2D (1x1) or DEPTHWISE_CONV_2D; its layer must be ``name``."""
+def convolution(
+    graph: Graph, operator: Operator, name: str, dimensions: int = 0
+) -> ConvolutionPlan:
+    """The integers of a CONV_2D (1x1) or DEPTHWISE_CONV_2D; its layer must be ``name``.
+
+    ``dimensions``: how many of its inputs, the last ones, are the embedding's.
+    """
     if graph.layer(operator) != name:
         raise UserError(
             f"{describe(graph, operator)} has the weights of {graph.layer(operator)} where "
@@ -73,9 +78,12 @@ def convolution(graph: Graph, operator: Operator, name: str) -> ConvolutionPlan:
     _check_bias_grid(graph, operator, name, input_scale * scales.astype(np.float64))
     multiplier, shift = layer_multipliers(input_scale, scales, output_scale)
     lowest = _lowest(graph, operator, output_zero)
-    plan = ConvolutionPlan(name, weights, bias, multiplier, shift, input_zero, output_zero, lowest)
-    _check_accumulator(plan)
-    return plan
+    _check_accumulator(name, weights, bias, input_zero, shift)
+    columns = np.ascontiguousarray(weights[:, -dimensions:]) if dimensions else None
+    own = np.ascontiguousarray(weights[:, : weights.shape[1] - dimensions])
+    return ConvolutionPlan(
+        name, own, bias, multiplier, shift, input_zero, output_zero, lowest, columns
+    )
 
 
 def _check_bias_grid(
@@ -113,15 +121,17 @@ def _weights(graph: Graph, operator: Operator, name: str) -> tuple[NDArray[np.in
     return np.ascontiguousarray(data[0, :, 0, :].T), 3
 
 
-def _check_accumulator(layer: ConvolutionPlan) -> None:
+def _check_accumulator(
+    name: str,
+    weights: NDArray[np.int8],
+    bias: NDArray[np.int32],
+    zero_point: int,
+    shift: NDArray[np.int64],
+) -> None:
     """Raise if some input could overflow the int32 sum, or its left shift."""
-    overflowing = overflowing_channels(
-        layer.weights, layer.bias, layer.input_zero_point, layer.shift
-    )
+    overflowing = overflowing_channels(weights, bias, zero_point, shift)
     if overflowing.size:
-        raise UserError(
-            f"{layer.name}: channel {overflowing[0]} can overflow its 32-bit accumulator"
-        )
+        raise UserError(f"{name}: channel {overflowing[0]} can overflow its 32-bit accumulator")
 
 
 def residual(graph: Graph, operator: Operator, x: int, branch: int) -> ResidualPlan:

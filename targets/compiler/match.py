@@ -13,7 +13,9 @@ from convert.firmware_operators import FIRMWARE_OPERATORS
 from convert.topology import Graph, Operator
 from dyncp.errors import UserError
 from dyncp.preset import DEPTHWISE_KERNEL, Preset
-from quantize.arithmetic import sigmoid_table
+from quantize.arithmetic import Requantisation, sigmoid_table
+from quantize.checks import LARGEST_LEFT_SHIFT
+from quantize.wiring import PERSONAL_ROLES
 from targets.compiler.layers import (
     convolution,
     describe,
@@ -21,7 +23,13 @@ from targets.compiler.layers import (
     require_unit_steps,
     residual,
 )
-from targets.compiler.plan import BlockPlan, ConvolutionPlan, GatePlan, NetworkPlan
+from targets.compiler.plan import (
+    BlockPlan,
+    ConvolutionPlan,
+    EmbeddingPlan,
+    GatePlan,
+    NetworkPlan,
+)
 
 _TIME_AXIS = 1
 
@@ -79,12 +87,13 @@ class _Matcher:
         )
         hidden = self._newest(window)
         self._require_is(hidden, self._named[f"taps{index}_out"], f"{inner}depthwise reads")
-        up, x = self._convolution(self._ungated(hidden, "hidden"), "CONV_2D", f"{inner}up")
+        hidden = self._ungated(hidden, "hidden")
+        up, x = self._personal(*self._convolution(hidden, "CONV_2D", f"{inner}up"))
         self._require_is(x, self._other_operand(add, branch), f"{inner}up and the residual read")
         plan = residual(self._graph, add, x, branch)
         gate = self._gate(index, x)
         dilation = self._preset.network.block_dilations[index]
-        return BlockPlan(gate, up, depthwise, down, plan, dilation), x
+        return BlockPlan(gate, up, depthwise, down, plan, dilation, self._embedding(x)), x
 
     def _branch(self, add: Operator, down: str) -> int:
         """The operand of a block's ADD that comes from its layer ``down``."""
@@ -105,7 +114,9 @@ class _Matcher:
             return None
         logits, frames = self._named[f"gate{index}_logits"], self._preset.gate.pool_frames
         score, squeezed = self._convolution(logits, "CONV_2D", f"block{index}.score")
-        squeeze, source = self._convolution(squeezed, "CONV_2D", f"block{index}.squeeze")
+        squeeze, source = self._personal(
+            *self._convolution(squeezed, "CONV_2D", f"block{index}.squeeze")
+        )
         if frames > 1:
             pool = self._take(source, "AVERAGE_POOL_2D")
             self._check_pool(pool, frames)
@@ -113,6 +124,26 @@ class _Matcher:
             self._require_is(x, self._named[f"pool{index}_out"], f"block{index}.up reads")
         self._require_is(source, x, f"gate {index} reads")
         return GatePlan(squeeze, score, frames)
+
+    def _personal(self, layer: ConvolutionPlan, tensor: int) -> tuple[ConvolutionPlan, int]:
+        """A layer, and its own input where an embedding lies beside that."""
+        if self._preset.speaker is None:
+            return layer, tensor
+        join = self._take(tensor, "CONCATENATION")
+        require_no_activation(self._graph, join)
+        move = self._take(join.inputs[1], "QUANTIZE")
+        self._require_is(move.inputs[0], self._named["embedding"], f"{layer.name} reads")
+        return layer, join.inputs[0]
+
+    def _embedding(self, x: int) -> EmbeddingPlan | None:
+        """How the embedding comes to the grid of a block's input ``x``."""
+        if self._preset.speaker is None:
+            return None
+        grids = self._graph.grid(self._named["embedding"]), self._graph.grid(x)
+        move = Requantisation(*grids)
+        if move.shift > LARGEST_LEFT_SHIFT:
+            raise UserError(f"'{self._graph.name(x)}' has too small a scale for the embedding")
+        return EmbeddingPlan(move.multiplier, move.shift)
 
     def _check_pool(self, pool: Operator, frames: int) -> None:
         require_unit_steps(self._graph, pool)
@@ -175,7 +206,9 @@ class _Matcher:
     def _convolution(self, output: int, kind: str, name: str) -> tuple[ConvolutionPlan, int]:
         """The layer that gives the tensor ``output``, and the tensor that it reads."""
         operator = self._take(output, kind)
-        return convolution(self._graph, operator, name), operator.inputs[0]
+        speaker, role = self._preset.speaker, name.rsplit(".", maxsplit=1)[-1]
+        dimensions = speaker.dimensions if speaker and role in PERSONAL_ROLES else 0
+        return convolution(self._graph, operator, name, dimensions), operator.inputs[0]
 
     def _take(self, tensor: int, kind: str) -> Operator:
         """The operator that gives ``tensor``, which must be a ``kind``."""

@@ -20,7 +20,8 @@ class ConvolutionPlan:
 
     ``weights``: int8 ``[outputs, inputs]``; a depthwise has its three taps as
     inputs, oldest first. ``bias``, ``multiplier``, ``shift``: ``[outputs]``, int32
-    values. The output is limited to ``lowest .. 127``.
+    values. The output is limited to ``lowest .. 127``. ``columns``: int8
+    ``[outputs, dimensions]``, what a personalised layer multiplies the embedding by.
     """
 
     name: str
@@ -31,6 +32,16 @@ class ConvolutionPlan:
     input_zero_point: int
     output_zero_point: int
     lowest: int
+    columns: NDArray[np.int8] | None = None
+
+    @property
+    def largest_bias(self) -> NDArray[np.int64]:
+        """The largest magnitude of the bias with any embedding in it, ``[outputs]``."""
+        bias = np.abs(self.bias.astype(np.int64))
+        if self.columns is None:
+            return bias
+        largest = max(127 - self.input_zero_point, self.input_zero_point + 128)
+        return bias + largest * np.abs(self.columns.astype(np.int64)).sum(axis=1)
 
     @property
     def outputs(self) -> int:
@@ -44,6 +55,14 @@ class ConvolutionPlan:
     def macs(self) -> int:
         """Multiply-accumulates a frame with every channel open."""
         return int(self.weights.size)
+
+
+@dataclass(frozen=True)
+class EmbeddingPlan:
+    """How the embedding comes to the grid of a block's input: a factor as multiplier and shift."""
+
+    multiplier: int
+    shift: int
 
 
 @dataclass(frozen=True)
@@ -75,7 +94,7 @@ class GatePlan:
 
 @dataclass(frozen=True, eq=False)
 class BlockPlan:
-    """One block; ``gate`` is None in a static network."""
+    """One block; ``gate`` is None in a static network, ``embedding`` in one that takes none."""
 
     gate: GatePlan | None
     up: ConvolutionPlan
@@ -83,6 +102,13 @@ class BlockPlan:
     down: ConvolutionPlan
     residual: ResidualPlan
     dilation: int
+    embedding: EmbeddingPlan | None = None
+
+    @property
+    def personal(self) -> dict[str, ConvolutionPlan]:
+        """The layers that read the embedding, by role."""
+        found = {"squeeze": self.gate.squeeze} if self.gate else {}
+        return {**found, "up": self.up} if self.embedding else {}
 
     @property
     def layers(self) -> list[ConvolutionPlan]:
@@ -123,6 +149,12 @@ class NetworkPlan:
         """Every layer in the order of execution."""
         inner = [layer for block in self.blocks for layer in block.layers]
         return [self.front, *inner, self.back]
+
+    @property
+    def dimensions(self) -> int:
+        """Values of the embedding; 0 of a network that takes none."""
+        columns = self.blocks[0].up.columns
+        return 0 if columns is None else int(columns.shape[1])
 
     @property
     def gates(self) -> int:

@@ -65,6 +65,7 @@ void board_power_on(void)
 {
     wire_count = 0;
     enhancer = (sluice_t){.model = &fake_model};
+    fake_forget();
     (void)sluice_reset(&enhancer);
     (void)link_session_init(&session, &device, &enhancer, &fake_model);
 }

@@ -21,7 +21,7 @@ from targets.toolchain import run_tool
 HERE = Path(__file__).parent
 LINK_FOLDER = FIRMWARE_FOLDER / "link"
 MAX_PAYLOAD, WINDOW = 640, 2
-HOP, BLOCKS, TENSORS, WIDE, LAYERS = 4, 2, 60, 40, 100
+HOP, BLOCKS, TENSORS, WIDE, LAYERS, DIMENSIONS = 4, 2, 60, 40, 100, 4
 BUILD_ID = "b0b1b2b3b4b5b6b7b8b9babbbcbdbebf"
 MODEL_HASH = bytes(range(32)).hex()
 
@@ -57,7 +57,7 @@ class FakeBoard:
         self._c = ctypes.CDLL(str(library))
         self._c.board_take.restype = c_size_t
         self._c.link_crc32.restype = c_uint32
-        self.set(fake_gates=10, fake_probes=2)
+        self.set(fake_gates=10, fake_probes=2, fake_dimensions=DIMENSIONS)
         self.power_on()
         for name in ("fake_processed", "fake_resets", "board_clocked"):
             c_uint32.in_dll(self._c, name).value = 0

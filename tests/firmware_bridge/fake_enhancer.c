@@ -15,11 +15,13 @@ struct sluice_model {
 const sluice_model_t fake_model = {0};
 uint16_t fake_gates = 10;
 uint16_t fake_probes = 2;
+uint16_t fake_dimensions = FAKE_DIMENSIONS;
 uint32_t fake_processed;
 uint32_t fake_resets;
 
 static int16_t previous[FAKE_HOP];
 static int8_t tensors[TENSORS][WIDE];
+static int8_t embedding[FAKE_DIMENSIONS];
 static char name[16];
 
 int32_t sluice_info(const sluice_model_t *model, sluice_info_t *info)
@@ -35,6 +37,7 @@ int32_t sluice_info(const sluice_model_t *model, sluice_info_t *info)
         .layers = LAYERS,
         .tensors = TENSORS,
         .probes = fake_probes,
+        .dimensions = fake_dimensions,
         .arena_bytes = 0x3333,
         .dense_macs = 0x2222,
     };
@@ -50,6 +53,30 @@ int32_t sluice_reset(sluice_t *instance)
     memset(previous, 0, sizeof previous);
     fake_resets++;
     return SLUICE_OK;
+}
+
+/* Of a model and not of an instance, so that a board that starts anew forgets it here. */
+void fake_forget(void)
+{
+    memset(embedding, 0, sizeof embedding);
+}
+
+int32_t sluice_set_embedding(sluice_t *instance, const int8_t *values, size_t count)
+{
+    (void)instance;
+    for (size_t i = 0; i < count; i++) {
+        if (values[i] == -128) {
+            return SLUICE_ERROR_VALUE;
+        }
+    }
+    memcpy(embedding, values, count);
+    return SLUICE_OK;
+}
+
+const int8_t *sluice_embedding(const sluice_t *instance)
+{
+    (void)instance;
+    return fake_dimensions > 0 ? embedding : NULL;
 }
 
 /* One more frame has been processed. */

@@ -35,7 +35,7 @@ def layout_of(network: NetworkPlan, layer: ConvolutionPlan) -> Layout:
 def _is_short(layer: ConvolutionPlan) -> bool:
     """Whether 256 times any sum fits 32 bits, and the short requantisation is exact."""
     weights = np.abs(layer.weights.astype(np.int64))
-    bound = weights.sum(axis=1) * _LARGEST_INPUT + np.abs(layer.bias.astype(np.int64))
+    bound = weights.sum(axis=1) * _LARGEST_INPUT + layer.largest_bias
     return bool(
         weights.max() <= -INT8_MIN - 1
         and (256 * bound).max() < 1 << 31

@@ -29,6 +29,9 @@ enum sluice_error {
     SLUICE_ERROR_ARGUMENT = -1, /* a null pointer or an index out of range */
     SLUICE_ERROR_ARENA = -2,    /* the arena is too small or not 16-byte aligned */
     SLUICE_ERROR_STATE = -3,    /* the instance has not been initialised */
+    SLUICE_ERROR_EMBEDDING = -4, /* the model takes no embedding */
+    SLUICE_ERROR_LENGTH = -5,   /* an embedding has another number of values */
+    SLUICE_ERROR_VALUE = -6,    /* a value of an embedding is -128 */
 };
 
 /* A compiled network: constant, made by `python -m targets`. Opaque here. */
@@ -46,6 +49,7 @@ typedef struct {
     uint16_t layers;      /* entries of sluice_layer_counters_t */
     uint16_t tensors;     /* outputs that sluice_tensor() can read */
     uint16_t probes;
+    uint16_t dimensions;  /* values of the embedding; 0: the model takes none */
     uint32_t arena_bytes; /* what sluice_init() needs, 16-byte aligned */
     uint32_t dense_macs;  /* multiply-accumulates a frame with all gates open */
 } sluice_info_t;
@@ -96,8 +100,20 @@ int32_t sluice_init(sluice_t *instance, const sluice_model_t *model, void *arena
                     size_t arena_bytes);
 
 /* Back to a cold start: zero activation in every ring, silence in the audio path,
- * all gates closed, counters 0. The clock stays. */
+ * all gates closed, counters 0. The clock and the embedding stay. */
 int32_t sluice_reset(sluice_t *instance);
+
+/* Whom a personalised model keeps, from the next frame on: int8 [count], -127 .. 127,
+ * `count` is `dimensions` of sluice_info. sluice_init() has set nobody's, all 0, which
+ * keeps every voice. The rings and the audio path go on as they are. The values are
+ * copied. This call takes about as long as a frame; frames take no longer for it.
+ * ERROR_ARGUMENT: a null pointer. ERROR_EMBEDDING, _LENGTH, _VALUE: as above; the
+ * embedding in force stays. */
+int32_t sluice_set_embedding(sluice_t *instance, const int8_t *values, size_t count);
+
+/* The embedding in force, int8 [dimensions], in the arena: it changes with the call above.
+ * NULL if the model takes none, or before sluice_init(). */
+const int8_t *sluice_embedding(const sluice_t *instance);
 
 /* A free-running up-counter that may wrap at 2^32, for the tick counters; NULL to
  * stop counting. sluice_init() has set NULL. It is called once a layer

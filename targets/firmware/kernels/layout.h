@@ -49,6 +49,33 @@ static inline sluice_storage_t sluice_storage(uint32_t layout)
     return storage[layout];
 }
 
+/* Among a layer's constants the word from which a row's sum starts, and by how many
+ * bits it stands to the left there. */
+static inline uint32_t sluice_start_word(uint32_t layout, uint32_t row)
+{
+    switch (layout) {
+    case SLUICE_LAYOUT_ROWS:
+    case SLUICE_LAYOUT_TILES:
+    case SLUICE_LAYOUT_FOLDED:
+        return 2u * row;
+    case SLUICE_LAYOUT_QUADS:
+        return row / 4u * 8u + row % 4u;
+    case SLUICE_LAYOUT_OCTETS:
+    case SLUICE_LAYOUT_OFFSET_OCTETS:
+        return row / 8u * 18u + row % 8u;
+    case SLUICE_LAYOUT_LONE_ROWS:
+    case SLUICE_LAYOUT_CHANNELS:
+        return row;
+    default:
+        return 3u * row;
+    }
+}
+
+static inline uint32_t sluice_start_bits(uint32_t layout)
+{
+    return layout >= SLUICE_LAYOUT_ROWS && layout <= SLUICE_LAYOUT_FOLDED ? 8u : 0u;
+}
+
 /* Whether the list of open inputs is not worth following. Closed inputs are at the
  * zero point, so that a dense layer gives the same. */
 static inline bool sluice_runs_dense(uint32_t layout, uint32_t open, uint32_t inputs)

@@ -1,7 +1,9 @@
 #include "commands.h"
 
+#include "crc32.h"
 #include "messages.h"
 
+#define CRC_BYTES 4u /* behind the values of an embedding */
 #define COUNTERS_PER_LAYER_BYTES 12u
 #define RANGE_REPLY_BYTES 4u /* first and count, in front of a list's entries */
 #define SCORES_AT_ONCE 16u /* on the stack; a model with more is asked again */
@@ -247,6 +249,39 @@ static uint32_t reset(link_session_t *session, int32_t *detail)
     return status < 0 ? refuse(detail, LINK_ERROR_ENHANCER, status) : LINK_ERROR_NONE;
 }
 
+/* The values may have been damaged before they came to the host's link. */
+static uint32_t set_embedding(link_session_t *session, const uint8_t *payload, size_t count,
+                              link_writer_t *reply, int32_t *detail)
+{
+    const size_t dimensions = session->info.dimensions;
+    if (dimensions == 0) {
+        return refuse(detail, LINK_ERROR_ENHANCER, SLUICE_ERROR_EMBEDDING);
+    }
+    if (count != dimensions + CRC_BYTES) {
+        return refuse(detail, LINK_ERROR_LENGTH, (int32_t)(dimensions + CRC_BYTES));
+    }
+    const uint32_t crc = link_crc32(payload, dimensions);
+    if (crc != get_u32(payload + dimensions)) {
+        return refuse(detail, LINK_ERROR_CHECKSUM, (int32_t)crc);
+    }
+    const int32_t status =
+        sluice_set_embedding(session->enhancer, (const int8_t *)payload, dimensions);
+    if (status < 0) {
+        return refuse(detail, LINK_ERROR_ENHANCER, status);
+    }
+    put_u32(reply, crc);
+    return LINK_ERROR_NONE;
+}
+
+static uint32_t get_embedding(const link_session_t *session, link_writer_t *reply)
+{
+    const uint8_t *values = (const uint8_t *)sluice_embedding(session->enhancer);
+    const size_t dimensions = values != NULL ? session->info.dimensions : 0;
+    put_u32(reply, dimensions > 0 ? link_crc32(values, dimensions) : 0);
+    put_bytes(reply, values, dimensions);
+    return LINK_ERROR_NONE;
+}
+
 /* Payload length of the requests whose length does not depend on the model. */
 static bool fixed_length(uint8_t type, size_t *length)
 {
@@ -261,6 +296,7 @@ static bool fixed_length(uint8_t type, size_t *length)
         return true;
     case LINK_RESET:
     case LINK_STATS:
+    case LINK_GET_EMBEDDING:
         *length = 0;
         return true;
     default:
@@ -292,6 +328,10 @@ uint32_t link_command(link_session_t *session, uint8_t type, const uint8_t *payl
         return describe(session, payload[0], get_u16(payload + 2), reply, detail);
     case LINK_STATS:
         return stats(session, reply);
+    case LINK_SET_EMBEDDING:
+        return set_embedding(session, payload, count, reply, detail);
+    case LINK_GET_EMBEDDING:
+        return get_embedding(session, reply);
     default:
         return refuse(detail, LINK_ERROR_TYPE, type);
     }

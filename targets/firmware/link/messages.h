@@ -14,6 +14,8 @@ enum link_type {
     LINK_LAYERS = 0x06,
     LINK_DESCRIBE = 0x07,
     LINK_STATS = 0x08,
+    LINK_SET_EMBEDDING = 0x09,
+    LINK_GET_EMBEDDING = 0x0a,
     LINK_REPLY = 0x80,
     LINK_ERROR = 0xff,
 };
@@ -30,6 +32,7 @@ enum link_error {
     LINK_ERROR_ROOM = 8,     /* the reply does not fit; detail: the room there is */
     LINK_ERROR_ENHANCER = 9, /* the enhancer refused; detail: its sluice_error */
     LINK_ERROR_FAULT = 10,   /* the processor faulted and stopped; detail: the address */
+    LINK_ERROR_CHECKSUM = 11, /* an embedding is damaged; detail: the CRC of its values */
 };
 
 /* What DESCRIBE lists. */

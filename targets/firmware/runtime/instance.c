@@ -30,7 +30,26 @@ int32_t sluice_init(sluice_t *instance, const sluice_model_t *model, void *arena
     instance->model = model;
     instance->arena = arena;
     instance->clock = NULL;
+    const sluice_personal_t *personal = sluice_personal_of(instance);
+    if (personal != NULL) {
+        memset(sluice_int8_at(instance, personal->embedding), 0, personal->bytes);
+        sluice_fold_embedding(instance); /* nobody's */
+    }
     return sluice_reset(instance);
+}
+
+/* The arena is all zeros, but for the embedding in force. */
+static void clear_arena(const sluice_t *instance)
+{
+    const sluice_personal_t *personal = sluice_personal_of(instance);
+    const uint32_t size = instance->model->info.arena_bytes;
+    if (personal == NULL) {
+        memset(instance->arena, 0, size);
+        return;
+    }
+    const uint32_t end = personal->embedding + personal->bytes;
+    memset(instance->arena, 0, personal->embedding);
+    memset(instance->arena + end, 0, size - end);
 }
 
 static void reset_block(sluice_t *instance, uint32_t index)
@@ -66,7 +85,7 @@ int32_t sluice_reset(sluice_t *instance)
         return SLUICE_ERROR_STATE;
     }
     const sluice_model_t *model = instance->model;
-    memset(instance->arena, 0, model->info.arena_bytes);
+    clear_arena(instance);
     memset(&instance->counters, 0, sizeof instance->counters);
     instance->frames = 0;
     memset(sluice_int8_at(instance, model->arena.mask), MASK_ZERO_POINT, model->info.bins);

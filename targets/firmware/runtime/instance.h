@@ -54,6 +54,19 @@ static inline uint32_t sluice_now(const sluice_t *instance)
     return instance->clock != NULL ? instance->clock() : 0;
 }
 
+/* 0 in a build for one model that takes no embedding: it then costs nothing. */
+#ifndef SLUICE_HAS_EMBEDDING
+#define SLUICE_HAS_EMBEDDING 1
+#endif
+
+static inline const sluice_personal_t *sluice_personal_of(const sluice_t *instance)
+{
+    return SLUICE_HAS_EMBEDDING ? instance->model->personal : NULL;
+}
+
+/* Fold the embedding in the arena into the constants of the layers that it goes to. */
+void sluice_fold_embedding(const sluice_t *instance);
+
 /* The network on the features in the arena; fills all counters but those of the
  * audio path and `ticks`. */
 void sluice_run_network(sluice_t *instance);

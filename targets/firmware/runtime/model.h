@@ -50,6 +50,25 @@ typedef struct {
     uint32_t bits;        /* arena: uint8 [(gates + 7) / 8], in whole words */
 } sluice_block_t;
 
+/* What a layer of a personalised network reads besides its input. */
+typedef struct {
+    const int8_t *columns;    /* [outputs][dimensions]: weights of the embedding */
+    uint32_t constants;       /* arena: the layer's constants, the embedding in force in them */
+    uint32_t constants_words; /* int32 of them */
+} sluice_personal_layer_t;
+
+typedef struct {
+    int32_t multiplier, shift; /* from the embedding's grid to that of the block's input */
+    sluice_personal_layer_t squeeze;
+    sluice_personal_layer_t up;
+} sluice_personal_block_t;
+
+typedef struct {
+    const sluice_personal_block_t *blocks;
+    uint32_t embedding; /* arena: int8 [dimensions], in force; behind it all constants */
+    uint32_t bytes;     /* of both, which a reset leaves as they are */
+} sluice_personal_t;
+
 /* Where a block's rings stand. The taps ring has one frame more than the
  * depthwise looks back, so that `up` writes its frame in place. */
 typedef struct {
@@ -74,6 +93,7 @@ struct sluice_model {
     sluice_pointwise_t back;
     const int8_t *sigmoid; /* [256] */
     const sluice_block_t *blocks;
+    const sluice_personal_t *personal; /* NULL: the network takes no embedding */
     sluice_probe_table_t probes; /* its gates' bits begin with those of block 0 */
     const char *const *probe_names;
     const char *const *layer_names;

@@ -57,6 +57,25 @@ static void run_pointwise(const sluice_t *instance, const sluice_pointwise_t *la
     sluice_pointwise(layer, x, wide, outputs, inputs, y);
 }
 
+/* The layer, with the constants that the embedding in force is in; `own` holds it. */
+static const sluice_pointwise_t *with_embedding(const sluice_t *instance,
+                                                const sluice_pointwise_t *layer,
+                                                const sluice_personal_layer_t *personal,
+                                                sluice_pointwise_t *own)
+{
+    *own = *layer;
+    own->constants = sluice_int32_at(instance, personal->constants);
+    return own;
+}
+
+/* What the block's layers take of the embedding; NULL if the network takes none. */
+static const sluice_personal_block_t *personal_block(const sluice_t *instance,
+                                                     const sluice_block_t *block)
+{
+    const sluice_personal_t *personal = sluice_personal_of(instance);
+    return personal != NULL ? &personal->blocks[block - instance->model->blocks] : NULL;
+}
+
 /* The gate's input: the block's input averaged over the last frames. */
 static const int8_t *average_input(sluice_t *instance, const sluice_block_t *block,
                                    sluice_block_state_t *state, const int8_t *x)
@@ -88,7 +107,12 @@ static sluice_open_channels_t run_gate(sluice_t *instance, progress_t *progress,
         (uint16_t *)(void *)(instance->arena + model->arena.open_channels);
 
     const int8_t *average = average_input(instance, block, state, x);
-    run_pointwise(instance, &block->squeeze, average, NULL, NULL, squeezed);
+    const sluice_personal_block_t *personal = personal_block(instance, block);
+    sluice_pointwise_t own;
+    const sluice_pointwise_t *squeeze =
+        personal == NULL ? &block->squeeze
+                         : with_embedding(instance, &block->squeeze, &personal->squeeze, &own);
+    run_pointwise(instance, squeeze, average, NULL, NULL, squeezed);
     book_pointwise(instance, progress, &block->squeeze, NULL, NULL);
 
     run_pointwise(instance, &block->score, squeezed, NULL, NULL, logits);
@@ -114,7 +138,11 @@ static const int8_t *run_hidden(sluice_t *instance, progress_t *progress,
     int8_t *y = sluice_int8_at(instance, instance->model->arena.depthwise);
 
     state->taps_slot = (uint16_t)newest;
-    run_pointwise(instance, &block->up, x, open, NULL, hidden);
+    const sluice_personal_block_t *personal = personal_block(instance, block);
+    sluice_pointwise_t own;
+    const sluice_pointwise_t *up =
+        personal == NULL ? &block->up : with_embedding(instance, &block->up, &personal->up, &own);
+    run_pointwise(instance, up, x, open, NULL, hidden);
     book_pointwise(instance, progress, &block->up, open, NULL);
 
     if (open != NULL) {

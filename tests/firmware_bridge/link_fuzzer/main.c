@@ -117,6 +117,7 @@ static void run_current(void)
     const size_t count = current.count + add_epilogue(heard + current.count);
     session = fresh_session;
     enhancer = fresh_enhancer;
+    fake_forget();
     (void)sluice_reset(&enhancer);
     said_count = 0;
     coverage_begin();

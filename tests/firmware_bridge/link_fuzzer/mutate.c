@@ -135,7 +135,7 @@ static size_t change_request(uint8_t *bytes, size_t count)
     static const uint16_t lengths[] = {0, 1, 2, 3, 4, 5, 8, 9, 246, 247, 639, 640, 641, 700};
     switch (chance(8)) {
     case 0:
-        bytes[1] = (uint8_t)chance(chance(4) == 0 ? 256 : 10);
+        bytes[1] = (uint8_t)chance(chance(4) == 0 ? 256 : 12);
         break;
     case 1:
         bytes[0] = (uint8_t)(chance(4) == 0 ? chance(256) : 1 + chance(2));
@@ -166,10 +166,13 @@ static size_t change_request(uint8_t *bytes, size_t count)
         break;
     default: /* what this type takes */
         {
-            static const uint8_t takes[] = {0, 4, 0, 8, 5, 4, 2, 4, 0};
-            bytes[1] = (uint8_t)(1 + chance(8));
+            static const uint8_t takes[] = {0, 4, 0, 8, 5, 4, 2, 4, 0, 8, 0};
+            bytes[1] = (uint8_t)(1 + chance(10));
             put_number(bytes + 4, telling_number(), 4);
             put_number(bytes + 8, telling_number(), 4);
+            if (bytes[1] == 9 && chance(4) != 0) {
+                wire_seal(bytes + 4, 4); /* an embedding has a CRC of its own */
+            }
             return 4u + takes[bytes[1]];
         }
     }

@@ -6,13 +6,15 @@
 #include "wire.h"
 
 enum { LAYERS = 100, TENSOR_BYTES = 2400, NOT_READY = -3 };
-enum { DAMAGED = 2, SEQUENCE = 3, GREETING = 4, TYPE = 5, LENGTH = 6, RANGE = 7, ENHANCER = 9 };
+enum { DAMAGED = 2, SEQUENCE = 3, GREETING = 4, TYPE = 5, LENGTH = 6, RANGE = 7, ENHANCER = 9, CHECKSUM = 11,
+       NO_EMBEDDING_VALUE = -6 };
 
 typedef struct {
     const uint8_t *at, *end; /* what the board said and has not been accounted for */
     uint32_t requests, repeated, damaged, out_of_sequence;
     uint32_t frames; /* that the enhancer has done since its reset */
     uint8_t previous[2 * FAKE_HOP];
+    uint8_t embedding[FAKE_DIMENSIONS]; /* in force */
     bool greeted, complained;
     uint16_t expected;
     struct {
@@ -128,12 +130,46 @@ static const char *want_stats(board_t *board, uint16_t sequence)
     return NULL;
 }
 
+static const char *want_embedding_set(board_t *board, uint16_t sequence, const uint8_t *values)
+{
+    const uint32_t crc = wire_crc(values, FAKE_DIMENSIONS);
+    if (crc != number(values + FAKE_DIMENSIONS, 4)) {
+        return want_error(board, sequence, CHECKSUM, (int32_t)crc);
+    }
+    for (unsigned i = 0; i < FAKE_DIMENSIONS; i++) {
+        if (values[i] == 0x80) {
+            return want_error(board, sequence, ENHANCER, NO_EMBEDDING_VALUE);
+        }
+    }
+    memcpy(board->embedding, values, FAKE_DIMENSIONS);
+    const char *complaint = want(board, 0x89, sequence);
+    if (complaint != NULL) {
+        return complaint;
+    }
+    const bool same = board->answer.count == 4 + 4 + 4 && number(board->answer.bytes + 4, 4) == crc;
+    return same ? NULL : "another embedding was taken than was sent";
+}
+
+static const char *want_embedding(board_t *board, uint16_t sequence)
+{
+    const char *complaint = want(board, 0x8a, sequence);
+    if (complaint != NULL) {
+        return complaint;
+    }
+    const uint8_t *payload = board->answer.bytes + 4;
+    const bool same = board->answer.count == 4 + 4 + FAKE_DIMENSIONS + 4 &&
+                      number(payload, 4) == wire_crc(board->embedding, FAKE_DIMENSIONS) &&
+                      memcmp(payload + 4, board->embedding, FAKE_DIMENSIONS) == 0;
+    return same ? NULL : "another embedding is in force than was set last";
+}
+
 static const char *executed(board_t *board, uint8_t type, uint16_t sequence,
                             const uint8_t *payload, size_t count)
 {
-    static const size_t lengths[] = {0, 4, 0, 2 * FAKE_HOP, FAKE_HOP + 1, 4, 2, 4, 0};
+    static const size_t lengths[] = {0, 4, 0, 2 * FAKE_HOP, FAKE_HOP + 1, 4, 2, 4, 0,
+                                     FAKE_DIMENSIONS + 4, 0};
     static const uint32_t totals[] = {60, LAYERS, 2};
-    if (type == 0 || type > 8) {
+    if (type == 0 || type > 10) {
         return want_error(board, sequence, TYPE, type);
     }
     if (count != lengths[type]) {
@@ -171,6 +207,10 @@ static const char *executed(board_t *board, uint8_t type, uint16_t sequence,
             return want_error(board, sequence, RANGE, (int32_t)totals[payload[0]]);
         }
         return want(board, 0x87, sequence);
+    case 9:
+        return want_embedding_set(board, sequence, payload);
+    case 10:
+        return want_embedding(board, sequence);
     default:
         return want_stats(board, sequence);
     }

@@ -1,6 +1,6 @@
 #include "wire.h"
 
-static uint32_t crc_of(const uint8_t *bytes, size_t count)
+uint32_t wire_crc(const uint8_t *bytes, size_t count)
 {
     static uint32_t table[256];
     if (table[1] == 0) {
@@ -39,7 +39,7 @@ void wire_decode(const uint8_t *encoded, size_t count, body_t *body)
     body->count = out;
     body->intact = false;
     if (body->whole && out >= 8 && out <= 8 + LINK_MAX_PAYLOAD) {
-        const uint32_t crc = crc_of(body->bytes, out - 4);
+        const uint32_t crc = wire_crc(body->bytes, out - 4);
         body->intact = true;
         for (unsigned i = 0; i < 4; i++) {
             body->intact &= body->bytes[out - 4 + i] == (crc >> 8 * i & 0xffu);
@@ -49,7 +49,7 @@ void wire_decode(const uint8_t *encoded, size_t count, body_t *body)
 
 size_t wire_seal(uint8_t *bytes, size_t count)
 {
-    const uint32_t crc = crc_of(bytes, count);
+    const uint32_t crc = wire_crc(bytes, count);
     for (unsigned i = 0; i < 4; i++) {
         bytes[count + i] = (uint8_t)(crc >> 8 * i & 0xffu);
     }

@@ -20,6 +20,9 @@ typedef struct {
 
 void wire_decode(const uint8_t *encoded, size_t count, body_t *body);
 
+/* CRC-32, written apart from the firmware's. */
+uint32_t wire_crc(const uint8_t *bytes, size_t count);
+
 /* Put a CRC behind the header and payload in `bytes`, which has 4 bytes more; gives the new count. */
 size_t wire_seal(uint8_t *bytes, size_t count);
 
