@@ -79,7 +79,7 @@ LADDER   := $(MODEL)/host/libsluice.so $(CLIMBED:%=$(MODEL)/%/firmware.elf)
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := report
-.PHONY: report set-up boards flash hil faults faults-tiny fuzz-link measure campaign mlperf parity parity-nightly enhance enrol personal bench train qat ablate evaluate exactness test test-slow lint clean help
+.PHONY: report set-up boards flash hil faults faults-tiny fuzz-link measure campaign mlperf parity parity-nightly enhance enrol personal personal-board bench train qat ablate evaluate exactness test test-slow lint clean help
 
 ## report: (default) set up, build the preset, stream audio through the board, show the result
 report: $(OUT)/measurement.json $(OUT)/parity.passed
@@ -238,6 +238,11 @@ enrol: $(SETUP)
 personal: $(SETUP)
 	@$(PY) -m dyncp.personal score --json docs/personal-results.json --page docs/personal-results.md \
 	  $(if $(RECOGNISER),--recogniser "$(RECOGNISER)") $(if $(DNSMOS),--dnsmos "$(DNSMOS)")
+
+## personal-board: PRESET=personal: scenes through BOARD, whose users it is told; docs/personal.md
+personal-board: $(OUT)/firmware.elf
+	@$(PY) -m firmware_bridge personal $(AT) --firmware $< --model $(MODEL)/model.tflite \
+	  --checkpoint $(MODEL)/deployed.pt --out $(OUT)/personal.json --page docs/personal-board.md
 
 ## bench: count instructions on the emulated boards, and compare; UPDATE=1 to commit to them
 bench: $(SETUP)
