@@ -239,7 +239,7 @@ personal: $(SETUP)
 	@$(PY) -m dyncp.personal score --json docs/personal-results.json --page docs/personal-results.md \
 	  $(if $(RECOGNISER),--recogniser "$(RECOGNISER)") $(if $(DNSMOS),--dnsmos "$(DNSMOS)")
 
-## personal-board: PRESET=personal: scenes through BOARD, whose users it is told; docs/personal.md
+## personal-board: scenes of several speakers through BOARD with PRESET=personal; docs/personal.md
 personal-board: $(OUT)/firmware.elf
 	@$(PY) -m firmware_bridge personal $(AT) --firmware $< --model $(MODEL)/model.tflite \
 	  --checkpoint $(MODEL)/deployed.pt --out $(OUT)/personal.json --page docs/personal-board.md
