@@ -47,6 +47,7 @@ def _score(args: argparse.Namespace) -> None:
     import json
 
     from dyncp.files import write_text
+    from dyncp.personal.checkpoints import load_enhancer
     from dyncp.personal.dnsmos import open_dnsmos
     from dyncp.personal.recogniser import open_recogniser
     from dyncp.personal.results_page import page
@@ -64,6 +65,8 @@ def _score(args: argparse.Namespace) -> None:
     # S2-soft is S2's other form: scored where it is asked for.
     recipes = args.recipes or [name for name in recipe_names() if "-" not in name]
     chosen = [(network, recipe) for network in args.networks for recipe in recipes]
+    for network, recipe in chosen:  # what is missing is said now, not after an hour
+        load_enhancer(network, recipe, args.shipped)
     exam = Exam(args.scenes, args.seconds, args.shipped, judges)
     scores = list(run_exam(exam, chosen, args.shipped))
     table = rows(scores)

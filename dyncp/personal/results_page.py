@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dyncp.errors import UserError
 from dyncp.personal import settings
 from dyncp.personal.checkpoints import enhancer_path
 from dyncp.personal.table import markdown
@@ -28,7 +29,7 @@ def page(
     table: Sequence[dict[str, Any]],
     verdicts: Sequence[dict[str, Any]],
 ) -> str:
-    """Markdown."""
+    """Markdown; raises :class:`UserError` naming a record that is not there."""
     lines = [
         _ABOUT.format(scenes=scenes, seconds=seconds),
         markdown(table, verdicts),
@@ -49,6 +50,8 @@ def _trained(name: str, recipe: str, shipped: Path) -> str:
     shares = settings.recipe(recipe).shares
     mix = " / ".join(f"{shares.get(scenario, 0):g}" for scenario in ("TS1", "TS2", "TS3"))
     file = enhancer_path(shipped, name, recipe).with_suffix(".json")
+    if not file.is_file():
+        raise UserError(f"no such record: {file}; it belongs beside the weights")
     record = json.loads(file.read_text(encoding="utf-8"))
     return (
         f"| {name} | {recipe} | {mix} | {settings.recipe(recipe).guidance} | "
