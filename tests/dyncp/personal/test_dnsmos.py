@@ -71,7 +71,9 @@ def test_a_short_clip_is_repeated(thirds: Path, length: int) -> None:
     np.testing.assert_allclose(open_dnsmos(thirds)(clip), expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize(("extra", "windows"), [(0, 1), (STEP - 1, 1), (STEP, 2), (3 * STEP + 5, 4)])
+@pytest.mark.parametrize(
+    ("extra", "windows"), [(0, 1), (STEP - 1, 1), (STEP, 2), (3 * STEP + 5, 4)]
+)
 def test_a_long_clip_is_the_mean_of_its_windows(thirds: Path, extra: int, windows: int) -> None:
     clip = np.linspace(1, 5, WINDOW + extra, dtype=np.float32)
     raw = [thirds_of(clip[n * STEP : n * STEP + WINDOW]) for n in range(windows)]
