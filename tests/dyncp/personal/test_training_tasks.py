@@ -86,7 +86,7 @@ def test_everything_is_trained_from_what_was_trained_before_it(tmp_path: Path) -
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(settings, "schedule", lambda name, recipe: reseeded)
         train.train("e3net-small", "stem", tmp_path / "other", shipped)
-    with pytest.raises(UserError, match="e3net-small-S1 holds another run .*: start changed"):
+    with pytest.raises(UserError, match=r"e3net-small-S1 holds another run .*: start changed"):
         train.train("e3net-small", "S1", state, shipped)
 
 
