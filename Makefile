@@ -17,6 +17,11 @@ SEED   ?= 1
 DATA   ?=
 STEPS  ?= 500
 QAT    ?=
+RECIPE ?= S1
+EMBEDDING ?=
+ENROLMENT ?= build/embedding.json
+RECOGNISER ?=
+DNSMOS ?=
 PYTHON ?= python3.11
 
 # Quantisation-aware training has a folder of its own beside that of plain rounding.
@@ -73,7 +78,7 @@ LADDER   := $(MODEL)/host/libsluice.so $(CLIMBED:%=$(MODEL)/%/firmware.elf)
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := report
-.PHONY: report set-up boards flash hil faults fuzz-link measure campaign mlperf parity parity-nightly enhance bench train qat ablate evaluate exactness test test-slow lint clean help
+.PHONY: report set-up boards flash hil faults faults-tiny fuzz-link measure campaign mlperf parity parity-nightly enhance enrol personal bench train qat ablate evaluate exactness test test-slow lint clean help
 
 ## report: (default) set up, build the preset, stream audio through the board, show the result
 report: $(OUT)/measurement.json $(OUT)/parity.passed
@@ -104,7 +109,10 @@ dyncp/checkpoints/%.pt:
 
 # With QAT=1: the checkpoint that ships with its grids; where there is none, it is trained.
 AWARE := $(if $(QAT),$(wildcard quantize/checkpoints/$(NAME).pt))
-FLOAT := $(or $(AWARE),dyncp/checkpoints/$(NAME).pt)
+# A personalised network's is one by a recipe: docs/personal.md.
+PERSONAL := $(if $(wildcard $(PRESET_FILE)),$(shell grep -l '^\[speaker\]' $(PRESET_FILE)))
+SHIPPED  := $(if $(PERSONAL),dyncp/personal/checkpoints/$(NAME)-$(RECIPE).pt,dyncp/checkpoints/$(NAME).pt)
+FLOAT := $(or $(AWARE),$(SHIPPED))
 HOW   := $(if $(QAT),$(if $(AWARE),ptq,qat --folder $(MODEL)/training),ptq)
 
 $(MODEL)/model.pt: $(FLOAT) $(PRESET_FILE) $(DYNCP) | $(SETUP)
@@ -165,6 +173,17 @@ faults: $(OUT)/firmware.elf $(MODEL)/host/libsluice.so
 	  --library $(MODEL)/host/libsluice.so --frames $(FRAMES) --seed $(SEED) \
 	  $(foreach rate,$(RATES),--rate $(rate)) --out $(OUT)/faults.json
 
+## faults-tiny: the same with the tests' tiny network, for many FRAMES
+TINY := build/tiny
+faults-tiny: $(TINY)/$(BOARD)/firmware.elf
+	@$(PY) -m firmware_bridge faults --board $(BOARD) --firmware $< \
+	  --library $(TINY)/c/libsluice.so --frames $(FRAMES) --seed $(SEED) \
+	  $(foreach rate,$(RATES),--rate $(rate)) --out $(TINY)/$(BOARD)/faults.json
+
+$(TINY)/%/firmware.elf: targets/boards/%.toml tests/targets/tiny_firmware.py tests/targets/built.py \
+  $(FIRMWARE) | $(SETUP)
+	$(PY) -m tests.targets.tiny_firmware --board $* --out $(TINY)
+
 ## fuzz-link: the firmware's end of the link, INPUTS inputs [SEED=1]; docs/faults.md
 fuzz-link: $(SETUP)
 	@$(PY) -m tests.firmware_bridge.link_fuzzing --inputs $(INPUTS) --seed $(SEED)
@@ -206,6 +225,16 @@ enhance: $(OUT)/firmware.elf
 	  --enhanced "$(OUT)/$(basename $(notdir $(WAV)))-enhanced.wav" \
 	  --out "$(OUT)/$(basename $(notdir $(WAV)))-measurement.json"
 	@$(PY) -m firmware_bridge report "$(OUT)/$(basename $(notdir $(WAV)))-measurement.json"
+
+## enrol: a speaker's embedding from WAV=me.wav, into ENROLMENT; then EMBEDDING=... keeps that voice
+enrol: $(SETUP)
+	@test -n "$(WAV)" || { echo "error: say which recording: make WAV=me.wav enrol" >&2; exit 2; }
+	@$(PY) -m dyncp.personal enrol --wav "$(WAV)" --out "$(ENROLMENT)"
+
+## personal: the recipes of personalised enhancement compared; writes docs/personal-results.md
+personal: $(SETUP)
+	@$(PY) -m dyncp.personal score --json docs/personal-results.json --page docs/personal-results.md \
+	  $(if $(RECOGNISER),--recogniser "$(RECOGNISER)") $(if $(DNSMOS),--dnsmos "$(DNSMOS)")
 
 ## bench: count instructions on the emulated boards, and compare; UPDATE=1 to commit to them
 bench: $(SETUP)

@@ -37,9 +37,10 @@ def _check(args: argparse.Namespace) -> None:
     from convert.contract import check_contract
 
     metadata = check_contract(args.model)
+    personal = ", an embedding" if "embedding" in metadata else ""
     print(
-        f"{args.model}: {len(metadata['gates'])} gates and {len(metadata['states'])} states "
-        "as contracted"
+        f"{args.model}: {len(metadata['gates'])} gates{personal} and {len(metadata['states'])} "
+        "states as contracted"
     )
 
 

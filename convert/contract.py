@@ -9,6 +9,7 @@ metadata says.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,22 @@ import numpy as np
 
 from convert.flatbuffer import text
 from convert.identify import CONVOLUTIONS
-from convert.metadata import ENTRY, FORMAT, SIGNATURE, deployed_preset, gate_entries, state_entries
-from convert.topology import Graph, read_graph, trace_gates
+from convert.metadata import (
+    ENTRY,
+    FORMAT,
+    SIGNATURE,
+    deployed_preset,
+    embedding_entry,
+    gate_entries,
+    state_entries,
+)
+from convert.topology import CHANNEL_AXIS, Graph, read_graph, trace_gates
 from dyncp.errors import UserError
 from dyncp.preset import Preset
 from dyncp.state import input_shapes, output_shapes
 from quantize.checks import MASK_SCALE, MASK_ZERO_POINT, check_logit_scale
 from quantize.probes import check_rows
+from quantize.wiring import layer_specs
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
@@ -83,6 +93,7 @@ def check_graph(graph: Graph, metadata: dict[str, Any]) -> dict[str, Any]:
     _check_types(graph)
     _check_gates(graph, preset, metadata["gates"])
     _check_states(graph, preset, metadata["states"])
+    _check_embedding(graph, preset, metadata.get("embedding"))
     _check_mask(graph)
     check_probes(preset, metadata["probes"])
     return metadata
@@ -212,7 +223,45 @@ def _reader_of(graph: Graph, tensor: int) -> str | None:
         if graph.grid(average) != graph.grid(tensor):
             raise UserError(f"the average of {graph.name(tensor)} is re-scaled")
         readers = graph.consumers(average)
+        if len(readers) == 1 and readers[0].kind == "CONCATENATION":  # with an embedding
+            readers = graph.consumers(readers[0].output)
     return graph.layer(readers[0]) if len(readers) == 1 else None
+
+
+def _check_embedding(graph: Graph, preset: Preset, entry: Any) -> None:
+    """The embedding goes to the personalised layers, beside their input, and nowhere else."""
+    if {"embedding": entry} != {"embedding": None, **embedding_entry(preset)}:
+        raise UserError(f"the metadata's embedding ({entry}) is not that of the preset")
+    source = None
+    if preset.speaker:
+        (source,) = (index for index in graph.inputs if graph.name(index) == "embedding")
+        if graph.grid(source) != (entry["scale"], entry["zero_point"]):
+            raise UserError("input embedding must have scale 1/64 and zero point -128")
+    moved = {op.output: op for op in graph.operators if op.kind == "QUANTIZE"}
+    for operator in moved.values():
+        if operator.inputs != (source,):
+            raise UserError(
+                f"tensor {graph.name(operator.output)}, given by a QUANTIZE, is not the embedding"
+            )
+    convolutions = {graph.layer(op): op for op in graph.operators}
+    joins = {}
+    for spec in layer_specs(preset):
+        if spec.embedding and spec.name in convolutions:
+            join = graph.producers.get(convolutions[spec.name].inputs[0])
+            sound = join is not None and join.kind == "CONCATENATION" and len(join.inputs) == 2
+            if join is None or not sound or join.inputs[1] not in moved:
+                raise UserError(f"{spec.name} does not read the embedding beside its input")
+            if join.options.axis not in (CHANNEL_AXIS, -1):
+                raise UserError(f"the embedding that {spec.name} reads is not beside its channels")
+            if len({graph.grid(tensor) for tensor in (*join.inputs, join.output)}) != 1:
+                raise UserError(f"the embedding is not on the grid of what {spec.name} reads")
+            joins[join.output] = join
+    told = Counter(reader.output for tensor in moved for reader in graph.consumers(tensor))
+    astray = [tensor for tensor in told if tensor not in joins]
+    readers = [] if source is None else graph.consumers(source)
+    astray += [operator.output for operator in readers if operator.output not in moved]
+    if astray:
+        raise UserError(f"{graph.name(astray[0])} is made of the embedding, which it should not")
 
 
 def _check_mask(graph: Graph) -> None:

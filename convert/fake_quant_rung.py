@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from convert.comparison import Outputs
 from convert.ladder import Kind
+from dyncp.embedding import nobody
 from dyncp.errors import UserError
 from dyncp.network import GatedConvFSENet
 from quantize.arithmetic import dequantise
@@ -30,6 +31,8 @@ class FakeQuantRung:
         self.name = self.NAME
         self._network = FakeQuantNet(network, model.activations, layers=model.layers).eval()
         self._grid = model.activations["features"]
+        speaker = model.preset.speaker
+        self._nobody = nobody(speaker.dimensions) if speaker else None
         self._group = model.preset.gate.group if model.preset.gate else 1
         self._coming: Iterator[tuple[NDArray[np.int8], Outputs]] = iter(())
 
@@ -37,10 +40,14 @@ class FakeQuantRung:
         self._coming = iter(())
 
     @torch.inference_mode()
-    def foresee(self, frames: NDArray[np.int8]) -> None:
-        """Run the frames int8 ``[T, bins]`` that :meth:`step` will ask for."""
+    def foresee(self, frames: NDArray[np.int8], embeddings: NDArray[np.int8] | None = None) -> None:
+        """Run the frames int8 ``[T, bins]`` that :meth:`step` will ask for; ``embeddings``: int8
+        ``[T, dimensions]``, whom a personalised network keeps in each."""
         features = dequantise(frames.T, self._grid.scale, self._grid.zero_point)
-        found = self._network(torch.from_numpy(np.ascontiguousarray(features))[None])
+        if embeddings is None and self._nobody is not None:
+            embeddings = np.repeat(self._nobody[None], len(frames), axis=0)
+        batch = torch.from_numpy(np.ascontiguousarray(features))[None]
+        found = self._network(batch, embeddings)
         masks = found.mask[0].numpy().T
         opened = [
             np.repeat((logits[0] > 0).numpy().T, self._group, axis=1).astype(np.uint8)

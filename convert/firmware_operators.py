@@ -11,6 +11,7 @@ INT8_VERSIONS = {
     "GATHER": 2,
     "GREATER": 2,
     "LOGISTIC": 2,
+    "QUANTIZE": 1,
     "SELECT_V2": 1,
 }
 """First version of each operator with int8 (``tools/versioning/op_version.cc``)."""

@@ -42,7 +42,7 @@ def identify_layers(
 ) -> dict[int, LayerSpec]:
     """The layer of every convolution, by its index among the operators.
 
-    ``weights``: the float weights ``[outputs, inputs]`` of every layer. Raises
+    ``weights``: the float weights ``[outputs, columns]`` of every layer. Raises
     :class:`UserError` naming a layer that no or more than one operator holds,
     or that cannot be told from another.
     """
@@ -135,6 +135,8 @@ def _result(kind: str, sources: list[str], spec: LayerSpec | None, preset: Prese
         if sources != [spec.input]:
             raise UserError(f"{spec.name} reads {sources} instead of {spec.input}")
         return spec.output
+    if kind == "CONCATENATION" and sources[1:] == ["embedding"] and len(sources) == 2:
+        return _beside_embedding(sources[0], preset)
     if kind in ("CONCATENATION", "AVERAGE_POOL_2D", "GATHER", "SELECT_V2"):
         return _one(kind, sources)
     if kind == "ADD":
@@ -149,6 +151,13 @@ def _one(kind: str, sources: list[str]) -> str:
     if len(set(sources)) != 1:
         raise UserError(f"the converted graph has a {kind} of {sources or 'constants'}")
     return sources[0]
+
+
+def _beside_embedding(source: str, preset: Preset) -> str:
+    """What an embedding is joined to takes it onto its own grid."""
+    if source not in {block_input(preset, block) for block in range(preset.blocks)}:
+        raise UserError(f"the converted graph joins the embedding to {source}, no block's input")
+    return source
 
 
 def _after_residual(sources: list[str], preset: Preset) -> str:

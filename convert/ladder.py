@@ -10,8 +10,8 @@ This module knows no implementation; rungs are brought by this room and later on
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -39,7 +39,8 @@ class Rung(Protocol):
     - ``probes``, int32 ``[probes]``, if the model has any: their scores.
 
     A rung that is not exact may give the mask and the gates alone, and the mask as float
-    gains. Both raise :class:`UserError` for what is not a mistake of the program.
+    gains. A rung of a personalised network is a :class:`PersonalRung`, too. All raise
+    :class:`UserError` for what is not a mistake of the program.
     """
 
     name: str
@@ -54,9 +55,23 @@ class Rung(Protocol):
 
 @runtime_checkable
 class ForeseeingRung(Protocol):
-    """A rung that runs a sequence as a whole: told after ``reset`` what ``step`` will bring."""
+    """A rung that runs a sequence as a whole: told after ``reset`` what ``step`` will bring.
 
-    def foresee(self, frames: NDArray[np.int8]) -> None: ...
+    ``embeddings``: of a personalised network, whom it keeps in each frame: int8
+    ``[T, dimensions]``.
+    """
+
+    def foresee(
+        self, frames: NDArray[np.int8], embeddings: NDArray[np.int8] | None = None
+    ) -> None: ...
+
+
+@runtime_checkable
+class PersonalRung(Protocol):
+    """A rung that takes an embedding: int8 ``[dimensions]``, whom to keep from the next frame
+    on. A reset keeps it."""
+
+    def set_embedding(self, embedding: NDArray[np.int8]) -> None: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +79,20 @@ class FrameSequence:
     """Frames that are run from a cold start: int8 ``[T, bins]``.
 
     Gate agreement and mask SNR are of the sequences that are not ``adversarial``.
+    ``embeddings``: of a personalised network, from which frame on it keeps whom: int8
+    ``[dimensions]``; the first from frame 0 on.
     """
 
     name: str
     frames: NDArray[np.int8]
     adversarial: bool = False
+    embeddings: Mapping[int, NDArray[np.int8]] = field(default_factory=dict)
+
+    def embedding_of_each(self) -> NDArray[np.int8]:
+        """Whom each frame keeps: int8 ``[T, dimensions]``."""
+        starts = sorted(self.embeddings)
+        lengths = np.diff([*starts, len(self.frames)])
+        return np.repeat([self.embeddings[start] for start in starts], lengths, axis=0)
 
 
 def climb(
@@ -157,10 +181,15 @@ class _Climber:
             rung.reset()
             if isinstance(rung, ForeseeingRung):
                 start = time.perf_counter()
-                rung.foresee(sequence.frames)
+                told = [sequence.embedding_of_each()] if sequence.embeddings else []
+                rung.foresee(sequence.frames, *told)
                 seconds = time.perf_counter() - start
+            elif sequence.embeddings and not isinstance(rung, PersonalRung):
+                raise UserError("it takes no embedding; give it a set_embedding (docs/parity.md)")
             for frame, features in enumerate(sequence.frames):
                 start = time.perf_counter()
+                if frame in sequence.embeddings and isinstance(rung, PersonalRung):
+                    rung.set_embedding(sequence.embeddings[frame])
                 outputs = rung.step(features)
                 seconds += time.perf_counter() - start
                 if recording:

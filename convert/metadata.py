@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from dyncp import embedding
 from dyncp.errors import UserError
 from dyncp.preset import DEPTHWISE_KERNEL, Preset, Training, parse_preset
 from dyncp.state import has_pool_state
@@ -38,6 +39,7 @@ def describe(model: QuantizedModel) -> dict[str, Any]:
         "preset": {"name": preset.name, **preset.architecture()},
         "gates": gate_entries(preset),
         "states": state_entries(preset),
+        **embedding_entry(preset),
         "probes": [
             {
                 "name": probe.name,
@@ -85,6 +87,19 @@ def state_entries(preset: Preset) -> list[dict[str, Any]]:
             for block in range(preset.blocks)
         ]
     return entries
+
+
+def embedding_entry(preset: Preset) -> dict[str, Any]:
+    """The key ``embedding`` of a personalised network: the input of that name."""
+    if preset.speaker is None:
+        return {}
+    return {
+        "embedding": {
+            "dimensions": preset.speaker.dimensions,
+            "scale": embedding.SCALE,
+            "zero_point": embedding.ZERO_POINT,
+        }
+    }
 
 
 def deployed_preset(values: dict[str, Any]) -> Preset:

@@ -62,10 +62,10 @@ def layer_weights(path: str | Path, preset: Preset) -> dict[str, NDArray[np.floa
         if tensor is None:
             raise UserError(f"{path} has no weights of the layer {spec.name}")
         values = onnx.numpy_helper.to_array(tensor).astype(np.float32)
-        if values.size != spec.macs or values.shape[0] != spec.outputs:
+        if values.size != spec.outputs * spec.columns or values.shape[0] != spec.outputs:
             raise UserError(
                 f"{path}: layer {spec.name} has weights {list(values.shape)}, preset "
-                f"'{preset.name}' has {spec.outputs} x {spec.inputs}"
+                f"'{preset.name}' has {spec.outputs} x {spec.columns}"
             )
-        weights[spec.name] = values.reshape(spec.outputs, spec.inputs)
+        weights[spec.name] = values.reshape(spec.outputs, spec.columns)
     return weights

@@ -18,6 +18,10 @@ def add_parity_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-adversarial", action="store_true", help="run no adversarial frames, audio alone"
     )
     parser.add_argument(
+        "--embedding", type=Path, metavar="FILE.json",
+        help="whom a personalised network keeps in the audio (default: everybody)",
+    )  # fmt: skip
+    parser.add_argument(
         "--without", action="append", default=[], metavar="RUNG", help="leave it out; repeatable"
     )
     parser.add_argument(

@@ -18,8 +18,10 @@ from convert.contract import read_metadata
 from convert.junit import Case
 from convert.ladder import FrameSequence, Progress, climb
 from convert.parity_report import LadderReport, format_parity
+from convert.people import changing_people, keeping, with_people
 from convert.rung_list import PlannedRung, make_rungs, own_rung, without
 from convert.rungs import TorchRung
+from dyncp.embedding import Embedding
 from dyncp.errors import UserError
 from dyncp.preset import Preset
 from quantize.arithmetic import quantise
@@ -28,12 +30,16 @@ from quantize.model import QuantizedModel, load_model
 
 @dataclass(frozen=True)
 class Ladder:
-    """A model, what is run on it, and where the report goes."""
+    """A model, what is run on it, and where the report goes.
+
+    ``keep``: whom a personalised network keeps in the audio; None in any other network.
+    """
 
     args: argparse.Namespace
     model: QuantizedModel
     tflite: Path
     sequences: list[FrameSequence]
+    keep: Embedding | None = None
 
     def climb(
         self,
@@ -99,14 +105,20 @@ def open_ladder(args: argparse.Namespace, quantized: Path, tflite: Path) -> Ladd
     if read_metadata(tflite)["model_hash"] != model.model_hash:
         raise UserError(f"{tflite} was made from another quantised model; convert it anew")
     made = [] if args.no_adversarial else adversarial_sequences(model, args.seed)
-    return Ladder(args, model, tflite, made)
+    keep = keeping(model.preset, args.embedding)
+    return Ladder(args, model, tflite, with_people(made, model.preset, args.seed), keep)
 
 
 def with_audio(ladder: Ladder, name: str, features: NDArray[np.float32]) -> Ladder:
     """The ladder with float features ``[bins, frames]`` as its first sequence."""
     grid = ladder.model.activations["features"]
     frames = quantise(features[:, : ladder.args.frames].T, grid.scale, grid.zero_point)
-    return replace(ladder, sequences=[FrameSequence(name, frames), *ladder.sequences])
+    audio = [FrameSequence(name, frames)]
+    if ladder.keep is not None:
+        audio = [replace(audio[0], embeddings={0: ladder.keep})]
+        if not ladder.args.no_adversarial:
+            audio.append(changing_people(audio[0], ladder.args.seed))
+    return replace(ladder, sequences=[*audio, *ladder.sequences])
 
 
 def feature_file(path: Path, preset: Preset) -> NDArray[np.float32]:

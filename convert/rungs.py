@@ -20,6 +20,7 @@ from convert.contract import read_metadata
 from convert.dataflow import PROBES
 from convert.ladder import Kind
 from convert.metadata import SIGNATURE
+from dyncp.embedding import nobody, real
 from dyncp.errors import UserError
 from dyncp.state import StateRings, input_shapes, output_shapes
 from quantize.arithmetic import dequantise
@@ -84,6 +85,9 @@ class IntegerRung:
     def reset(self) -> None:
         self._runner.reset()
 
+    def set_embedding(self, embedding: Int8) -> None:
+        self._runner.set_embedding(embedding)
+
     def step(self, features: Int8) -> Outputs:
         outputs: Outputs = dict(self._runner.step(features))
         gates = [
@@ -117,6 +121,9 @@ class TfliteRung:
         metadata = read_metadata(path)
         self._gates, self._states = metadata["gates"], metadata["states"]
         self._probes = metadata["probes"]
+        self._personal: dict[str, Int8] = {}
+        if "embedding" in metadata:
+            self.set_embedding(nobody(metadata["embedding"]["dimensions"]))
         module = _runtime(runtime)
         try:
             with _silence():
@@ -155,6 +162,7 @@ class TfliteRung:
         wanted = [(gate["logits"], self._outputs) for gate in self._gates]
         for state in self._states:
             wanted += [(state["input"], self._inputs), (state["output"], self._outputs)]
+        wanted += [(name, self._inputs) for name in self._personal]
         for name, details in wanted:
             if name not in details:
                 raise UserError(f"{path}: the metadata names {name}, the signature does not")
@@ -173,8 +181,11 @@ class TfliteRung:
             depth = max(state["reads"])
             self._history[state["input"]] = deque([frame] * depth, maxlen=depth)
 
+    def set_embedding(self, embedding: Int8) -> None:
+        self._personal = {"embedding": embedding.reshape(1, 1, 1, -1)}
+
     def step(self, features: Int8) -> Outputs:
-        states = {}
+        states = dict(self._personal)
         for state in self._states:
             past = self._history[state["input"]]
             states[state["input"]] = np.concatenate([past[-ago] for ago in state["reads"]], axis=1)
@@ -224,15 +235,27 @@ class _FloatRung:
         self.name = name
         self._preset = model.preset
         self._grid = model.activations["features"]
+        self._personal: dict[str, NDArray[np.float32]] = {}
+        if model.preset.speaker:
+            self.set_embedding(nobody(model.preset.speaker.dimensions))
         self.reset()
 
     def reset(self) -> None:
         cold = dict.fromkeys(input_shapes(self._preset), 0.0)
         self._rings = StateRings(self._preset, cold, np.float32)
 
+    def set_embedding(self, embedding: Int8) -> None:
+        self._personal = {"embedding": real(embedding).reshape(1, -1, 1, 1)}
+
     def step(self, features: Int8) -> Outputs:
         frame = dequantise(features, self._grid.scale, self._grid.zero_point)
-        tensors = self._infer({"features": frame.reshape(1, -1, 1, 1), **self._rings.inputs()})
+        tensors = self._infer(
+            {
+                "features": frame.reshape(1, -1, 1, 1),
+                **self._rings.inputs(),
+                **self._personal,
+            }
+        )
         self._rings.push(tensors)
         outputs: Outputs = {"mask": tensors["mask"].reshape(-1)}
         if self._preset.gate:

@@ -80,36 +80,47 @@ class _Writer:
         self.source, self.model, self.preset = source, model, model.preset
         self.layers = identify_layers(source, weights, self.preset)
         self.activations, self.tests = identify_activations(source, self.layers, self.preset)
+        # What personalised layers read, by a layer that does: two may share it.
+        self.personal = {
+            int(source.subgraphs[0].operators[index].inputs[0]): spec.name
+            for index, spec in self.layers.items()
+            if spec.embedding
+        }
         self.tensors: list[Any] = []
         self.buffers: list[Any] = [schema.BufferT()]  # the first one is empty by convention
         self.placed: dict[int, int] = {}  # tensor index in the source -> in the new file
         self.names: set[str] = set()
+        self.operators: list[Any] = []
+        self.codes: dict[str, int] = {}
+        self.beside: dict[str, int] = {}  # the embedding on an activation's grid
 
     def write(self) -> bytes:
         inputs, outputs = signature_tensors(self.source)
         for name in input_shapes(self.preset):
             self._place(inputs[name], name)
         output_names = {outputs[name]: name for name in output_shapes(self.preset)}
-        codes: dict[str, int] = {}
-        operators = []
         for index, operator in enumerate(self.source.subgraphs[0].operators):
             kind = operator_name(self.source, operator)
             operands = self._operands(index, kind, operator)
             result = int(operator.outputs[0])
             self._place(result, output_names.get(result) or self._inner_name(kind, result))
-            written = schema.OperatorT()
-            written.opcodeIndex = codes.setdefault(kind, len(codes))
-            written.inputs = np.array(operands, np.int32)
-            written.outputs = np.array([self.placed[result]], np.int32)
+            written = self._operator(kind, operands, self.placed[result])
             written.builtinOptionsType = operator.builtinOptionsType
             written.builtinOptions = operator.builtinOptions
-            operators.append(written)
         ends = (
             {name: self.placed[inputs[name]] for name in input_shapes(self.preset)},
             {name: self.placed[outputs[name]] for name in output_shapes(self.preset)},
         )
         self._check_complete()
-        return pack(self._file(operators, codes, *ends))
+        return pack(self._file(*ends))
+
+    def _operator(self, kind: str, operands: list[int], result: int) -> Any:
+        written = schema.OperatorT()
+        written.opcodeIndex = self.codes.setdefault(kind, len(self.codes))
+        written.inputs = np.array(operands, np.int32)
+        written.outputs = np.array([result], np.int32)
+        self.operators.append(written)
+        return written
 
     def _operands(self, index: int, kind: str, operator: Any) -> list[int]:
         """The operator's inputs in the new file; its constants are written on the way."""
@@ -129,7 +140,22 @@ class _Writer:
         if kind == "SELECT_V2":
             kept = self.activations[read[1]]
             return [*(self.placed[i] for i in read[:2]), self._zero_of(kept, f"{kept}/closed")]
+        if kind == "CONCATENATION" and self.activations[read[1]] == "embedding":
+            return [self.placed[read[0]], self._embedding_beside(read)]
         return [self.placed[i] for i in read]
+
+    def _embedding_beside(self, joined: list[int]) -> int:
+        """The embedding on the grid of what it is joined to: one QUANTIZE a block."""
+        activation = self.activations[joined[0]]
+        if activation not in self.beside:
+            size = shape(self.source.subgraphs[0].tensors[joined[1]])
+            result = self._tensor(f"{activation}/embedding", size, np.int8)
+            self.tensors[result].quantization = self._grid(activation)
+            written = self._operator("QUANTIZE", [self.placed[joined[1]]], result)
+            written.builtinOptionsType = schema.BuiltinOptions.QuantizeOptions
+            written.builtinOptions = schema.QuantizeOptionsT()
+            self.beside[activation] = result
+        return self.beside[activation]
 
     def _layer(self, spec: LayerSpec, layer: QuantizedLayer) -> tuple[int, int]:
         kernel = kernel_of_matrix(layer.weight, spec.depthwise)
@@ -157,6 +183,8 @@ class _Writer:
         if result in self.tests:
             return f"{self.tests[result]}/open"
         activation = self.activations[result]
+        if kind == "CONCATENATION" and result in self.personal:
+            return f"{self.personal[result]}/input"
         return activation if kind in (*CONVOLUTIONS, "ADD") else f"{activation}/{kind.lower()}"
 
     def _place(self, source_index: int, name: str) -> None:
@@ -195,13 +223,11 @@ class _Writer:
 
     def _file(
         self,
-        operators: list[Any],
-        codes: dict[str, int],
         inputs: dict[str, int],
         outputs: dict[str, int],
     ) -> Any:
         graph = schema.SubGraphT()
-        graph.name, graph.tensors, graph.operators = b"main", self.tensors, operators
+        graph.name, graph.tensors, graph.operators = b"main", self.tensors, self.operators
         graph.inputs = np.array(list(inputs.values()), np.int32)
         graph.outputs = np.array(list(outputs.values()), np.int32)
         signature = schema.SignatureDefT()
@@ -214,7 +240,7 @@ class _Writer:
         written = schema.ModelT()
         written.version = 3
         written.description = b"Sluice"
-        written.operatorCodes = [_operator_code(kind) for kind in codes]
+        written.operatorCodes = [_operator_code(kind) for kind in self.codes]
         written.subgraphs, written.signatureDefs = [graph], [signature]
         written.metadata, written.buffers = [entry], [*self.buffers, content]
         return written

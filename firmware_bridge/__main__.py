@@ -16,6 +16,7 @@ from firmware_bridge.board_commands import WHERE, add_board_commands, add_where
 from firmware_bridge.campaign_command import add_campaign_command
 from firmware_bridge.energy_arguments import add_ppk2_arguments, monitored
 from firmware_bridge.mlperf_command import add_mlperf_command
+from firmware_bridge.personal_command import add_personal_command
 from firmware_bridge.progress import Bar
 
 if TYPE_CHECKING:
@@ -154,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     add_board_commands(add)
     add_mlperf_command(add)
     add_campaign_command(add)
+    add_personal_command(add)
     measure = add("measure", _measure, "stream audio through a board and measure")
     parity = add(
         "parity",

@@ -177,7 +177,7 @@ def campaign_figures(
     checkpoint: Path,
 ) -> dict[str, Any]:
     """The JSON object of a campaign (docs/measure.md)."""
-    frames, together = material.frames, _joined([part.streamed for part in parts])
+    frames, together = material.frames, joined([part.streamed for part in parts])
     rate = preset.audio.sample_rate
     latency = latency_figures(preset, greeting.counter, together)
     figures: dict[str, Any] = {
@@ -211,7 +211,8 @@ def campaign_figures(
     return figures
 
 
-def _joined(streams: Sequence[Streamed]) -> Streamed:
+def joined(streams: Sequence[Streamed]) -> Streamed:
+    """Streams one after another, as one."""
     arrays = {
         field.name: np.concatenate([getattr(streamed, field.name) for streamed in streams])
         for field in fields(Streamed)

@@ -131,6 +131,29 @@ def open_transport(
     return EmulatorTransport(board, elf)
 
 
+# An emulator on a busy machine stands still for many seconds, and one that has ended is heard
+# of at once: here patience costs nothing.
+_EMULATED_CONNECT_SECONDS = 120.0
+_EMULATED_REPLY_SECONDS = 10.0
+
+
+def open_session(
+    transport: PortTransport | EmulatorTransport,
+    build_id: str | None = None,
+    log: FrameLog | None = None,
+) -> Board:
+    """A session with what ``transport`` leads to; an emulator has longer to answer."""
+    if not isinstance(transport, EmulatorTransport):
+        return Board(transport, build_id=build_id, log=log)
+    return Board(
+        transport,
+        connect_seconds=_EMULATED_CONNECT_SECONDS,
+        reply_seconds=_EMULATED_REPLY_SECONDS,
+        build_id=build_id,
+        log=log,
+    )
+
+
 def open_board(
     board: str,
     port: str | None,
@@ -145,7 +168,7 @@ def open_board(
     With ``firmware``, the board must run that build.
     """
     transport = open_transport(load_board(board), port, elf, serial_number)
-    return Board(transport, build_id=firmware.build_id if firmware else None, log=log)
+    return open_session(transport, firmware.build_id if firmware else None, log)
 
 
 def flash_board(

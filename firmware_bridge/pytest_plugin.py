@@ -198,10 +198,9 @@ class _Connection:
             session.close()
 
     def _open(self) -> Board:
-        from firmware_bridge.connect import open_transport
+        from firmware_bridge.connect import open_session, open_transport
         from firmware_bridge.flash import image_for
         from firmware_bridge.frame_log import FrameLog
-        from firmware_bridge.session import Board
 
         elf = self._folder / _ELF if self._folder else None
         build_id = image_for(self._target, elf).build_id if elf else None
@@ -212,7 +211,7 @@ class _Connection:
         except BaseException:
             self._transport.close()
             raise
-        self._session = Board(self._transport, build_id=build_id, log=log)
+        self._session = open_session(self._transport, build_id, log)
         return self._session
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dyncp.checkpoint import Checkpoint
+    from quantize.clips import Clip
     from quantize.model import QuantizedModel
 
 _CALIBRATION_SEED = 1
@@ -52,6 +53,10 @@ def _parser() -> argparse.ArgumentParser:
             "--no-balance", action="store_true", help="leave the channels of a tensor as they are"
         )
     ptq.add_argument(
+        "--embedding", type=Path, nargs="+", default=[], metavar="FILE.json",
+        help="of people to calibrate a personalised network on (default: training voices)",
+    )  # fmt: skip
+    ptq.add_argument(
         "--no-compensation", action="store_true", help="round each weight to the nearest"
     )
     qat.add_argument("--folder", type=Path, required=True, help="keeps the run's state")
@@ -61,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         "--ship", type=Path, help="also write the checkpoint as float16, and its record"
     )
     qat.add_argument("--threads", type=int, help="for torch")
+    qat.set_defaults(embedding=[])
     return parser
 
 
@@ -74,22 +80,38 @@ def _clips(args: argparse.Namespace, checkpoint: Checkpoint) -> list[NDArray[np.
     return calibration_features(checkpoint.preset, args.seconds, _CALIBRATION_SEED)
 
 
+def _listeners(args: argparse.Namespace, checkpoint: Checkpoint) -> list[Clip]:
+    """The clips, for a personalised network with people to keep."""
+    from dyncp.embedding import load_embedding
+    from dyncp.personal.calibration import calibration_scenes, scenes_fit
+    from quantize.clips import personalised
+
+    speaker = checkpoint.preset.speaker
+    if args.embedding and speaker is None:
+        raise UserError(f"preset '{checkpoint.preset.name}' takes no embedding; omit --embedding")
+    if speaker and not args.embedding and not args.wav and scenes_fit(checkpoint.preset):
+        return list(calibration_scenes(checkpoint.preset, args.seconds, _CALIBRATION_SEED))
+    people = [load_embedding(path, speaker.dimensions) for path in args.embedding if speaker]
+    return personalised(checkpoint.preset, _clips(args, checkpoint), people)
+
+
 def _rounded(args: argparse.Namespace, compensated: bool) -> tuple[Checkpoint, QuantizedModel, str]:
     """The checkpoint, balanced unless that is not wanted, its integers, and what was done."""
     from dyncp.checkpoint import load_checkpoint
     from quantize.balance import balance
     from quantize.calibrate import quantise_network, round_trained
+    from quantize.clips import features_of
 
     if not 1.0 <= args.seconds <= 3600.0:
         raise UserError(f"--seconds must lie in 1..3600, not {args.seconds:g}")
     checkpoint = load_checkpoint(args.checkpoint)
-    clips = _clips(args, checkpoint)
+    clips = _listeners(args, checkpoint)
     if checkpoint.grids:
         return checkpoint, round_trained(checkpoint, clips), "on the grids of its training"
     if not args.no_balance:
         checkpoint.network = balance(checkpoint.network, clips)
     model = quantise_network(checkpoint.network, clips, checkpoint.probes, args.method, compensated)
-    frames = sum(clip.shape[1] for clip in clips)
+    frames = sum(features_of(clip).shape[1] for clip in clips)
     return checkpoint, model, f"calibrated on {frames} frames, by {args.method}"
 
 

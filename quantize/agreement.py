@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dyncp.embedding import Embedding
 from dyncp.network import GatedConvFSENet
 from quantize.arithmetic import dequantise, quantise
+from quantize.clips import float_inputs
 from quantize.integer_model import IntegerModel, open_gates
 from quantize.model import QuantizedModel
 
@@ -52,14 +54,24 @@ def signal_to_noise(reference: NDArray[np.floating], other: NDArray[np.floating]
 
 
 def compare_with_float(
-    network: GatedConvFSENet, model: QuantizedModel, features: NDArray[np.float32]
+    network: GatedConvFSENet,
+    model: QuantizedModel,
+    features: NDArray[np.float32],
+    embedding: Embedding | None = None,
 ) -> Agreement:
-    """Run both from a cold start on one stretch of features, float32 ``[bins, frames]``."""
+    """Run both from a cold start on one stretch of features, float32 ``[bins, frames]``.
+
+    ``embedding``: whom a personalised network keeps; None: everybody.
+    """
+    clip = features if embedding is None else (features, embedding)
     with torch.inference_mode():
-        floating = network(torch.from_numpy(features)[None])
+        floating = network(*float_inputs(clip))
     grid = model.activations["features"]
     frames = quantise(features.T, grid.scale, grid.zero_point)
-    outputs = IntegerModel(model).run(frames)
+    runner = IntegerModel(model)
+    if embedding is not None:
+        runner.set_embedding(embedding)
+    outputs = runner.run(frames)
     mask_grid = model.activations["mask"]
     mask = dequantise(outputs["mask"], mask_grid.scale, mask_grid.zero_point)
     snr = signal_to_noise(floating.mask[0].numpy().T, mask)

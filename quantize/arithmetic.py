@@ -110,6 +110,23 @@ def requantise(
     return np.clip(scaled + zero_point, lowest, INT8_MAX)
 
 
+class Requantisation:
+    """An int8 QUANTIZE of an int8 tensor: the same values on another grid.
+
+    Source: ``kernels/quantize.cc`` (parameters) and ``Requantize``,
+    ``internal/reference/requantize.h``. Equal grids give equal bytes.
+    """
+
+    def __init__(self, source: tuple[float, int], target: tuple[float, int]) -> None:
+        """Each argument is (scale, zero point); scales are float32 values."""
+        self.multiplier, self.shift = quantize_multiplier(source[0] / target[0])
+        self.zero_points = source[1], target[1]
+
+    def __call__(self, x: Integers) -> Integers:
+        zero_source, zero_target = self.zero_points
+        return requantise(x - zero_source, self.multiplier, self.shift, zero_target)
+
+
 class Addition:
     """An int8 ADD of two tensors with scales of their own.
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dyncp.network import Block, GatedConvFSENet
+from quantize.clips import Clip
 from quantize.ranges import channel_peaks
 from quantize.wiring import block_input
 
@@ -32,11 +33,12 @@ processor, do not reach the weights."""
 
 
 @torch.no_grad()
-def balance(network: GatedConvFSENet, features: Iterable[NDArray[np.float32]]) -> GatedConvFSENet:
+def balance(network: GatedConvFSENet, features: Iterable[Clip]) -> GatedConvFSENet:
     """A network of the same function whose tensors are kinder to int8.
 
-    ``features``: calibration clips, float32 ``[bins, frames]`` each. Errors as
-    :func:`quantize.ranges.observe`.
+    ``features``: calibration clips (:mod:`quantize.clips`). Errors as
+    :func:`quantize.ranges.observe`. What reads an embedding follows the rows of its layer,
+    not the channels of the block's input: the embedding stays as it is.
     """
     peaks = channel_peaks(network, features)
     preset = network.preset
@@ -59,6 +61,9 @@ def balance(network: GatedConvFSENet, features: Iterable[NDArray[np.float32]]) -
             squeezed = _factors(peaks[f"block{index}.squeezed"])
             _multiply_columns(block.gate.squeeze.weight, residual)
             _divide_rows(block.gate.squeeze.weight, block.gate.squeeze.bias, squeezed)
+            if block.gate.squeeze_speaker is not None:
+                # That of `up` stands before the batch norm, which is divided already.
+                _divide_rows(block.gate.squeeze_speaker.weight, None, squeezed)
             _multiply_columns(block.gate.score.weight, squeezed)
     return balanced
 

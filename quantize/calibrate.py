@@ -13,10 +13,17 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dyncp.checkpoint import Checkpoint
+from dyncp.embedding import NEUTRAL
 from dyncp.errors import UserError
 from dyncp.network import GatedConvFSENet
 from dyncp.streaming import StreamingNet
-from quantize.arithmetic import INT8_MAX, INT8_MIN, sigmoid_table, sigmoid_values
+from quantize.arithmetic import (
+    INT8_MAX,
+    INT8_MIN,
+    Requantisation,
+    sigmoid_table,
+    sigmoid_values,
+)
 from quantize.checks import (
     LOGIT_SCALE_LIMIT,
     LOGIT_SCALE_MIN,
@@ -28,6 +35,7 @@ from quantize.checks import (
     SMALLEST_WEIGHT_SCALE,
     WEIGHT_LIMIT,
 )
+from quantize.clips import Clip
 from quantize.compensate import Moments, input_moments, round_rows
 from quantize.methods import DEFAULT_METHOD, Method
 from quantize.model import Activation, QuantizedLayer, QuantizedModel, QuantizedProbe
@@ -87,7 +95,7 @@ def grids(ranges: Mapping[str, Range]) -> dict[str, Activation]:
 
 def quantise_network(
     network: GatedConvFSENet,
-    features: Iterable[NDArray[np.float32]],
+    features: Iterable[Clip],
     probes: Sequence[dict[str, Any]] = (),
     method: Method = DEFAULT_METHOD,
     compensated: bool = False,
@@ -127,9 +135,7 @@ def round_network(
     )
 
 
-def round_trained(
-    checkpoint: Checkpoint, features: Iterable[NDArray[np.float32]]
-) -> QuantizedModel:
+def round_trained(checkpoint: Checkpoint, features: Iterable[Clip]) -> QuantizedModel:
     """The integers of a checkpoint that was trained through the rounding, on its own grids.
 
     ``features``: calibration clips, for the compensation of its weights.
@@ -160,8 +166,9 @@ def _quantise_layer(
 ) -> QuantizedLayer:
     assert module.bias is not None
     input_scale = activations[spec.input].scale
-    weight = module.weight.detach().double().reshape(spec.outputs, spec.inputs).numpy()
-    bias = module.bias.detach().double().numpy()
+    weight = module.weight.detach().double().reshape(spec.outputs, spec.columns).numpy()
+    # Of an embedding's columns the part that nobody's gives: then it is the bias of everybody.
+    bias = module.bias.detach().double().numpy() + NEUTRAL * weight[:, spec.inputs :].sum(axis=1)
     if spec.role == "score":
         bias = bias + activations[spec.output].scale * LOGIT_SHIFT
     scale = np.maximum(
@@ -169,19 +176,24 @@ def _quantise_layer(
     )
     scale = np.maximum(scale, SMALLEST_WEIGHT_SCALE).astype(np.float32)
     steps = scale.astype(np.float64)
-    if moments is None:
-        integers = np.clip(np.rint(weight / steps[:, None]), -WEIGHT_LIMIT, WEIGHT_LIMIT)
-    else:
-        integers, bias = round_rows(weight, bias, steps, moments)
-    return QuantizedLayer(
-        spec,
-        integers.astype(np.int8),
-        scale,
-        # A score's bias is cut, not rounded, lest its shift become the half that it avoids.
-        (np.floor if spec.role == "score" else np.rint)(bias / (input_scale * steps)).astype(
-            np.int32
-        ),
-    )
+    integers = np.clip(np.rint(weight / steps[:, None]), -WEIGHT_LIMIT, WEIGHT_LIMIT)
+    if moments is not None:
+        own = weight[:, : spec.inputs]
+        integers[:, : spec.inputs], bias = round_rows(own, bias, steps, moments)
+    # A score's bias is cut, not rounded, lest its shift become the half that it avoids.
+    steps_of_bias = (np.floor if spec.role == "score" else np.rint)(bias / (input_scale * steps))
+    if spec.embedding:
+        # Taken out in integers, so that nobody's embedding gives this bias and no other.
+        steps_of_bias -= integers[:, spec.inputs :].sum(axis=1) * _of_nobody(
+            activations["embedding"], activations[spec.input]
+        )
+    return QuantizedLayer(spec, integers.astype(np.int8), scale, steps_of_bias.astype(np.int32))
+
+
+def _of_nobody(embedding: Activation, source: Activation) -> int:
+    """Every value of nobody's embedding beside a layer's input, less the zero point there."""
+    grids = (embedding.scale, embedding.zero_point), (source.scale, source.zero_point)
+    return int(Requantisation(*grids)(np.zeros(1, np.int64))[0]) - source.zero_point
 
 
 def _quantise_probes(probes: Sequence[dict[str, Any]]) -> Iterator[QuantizedProbe]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from dyncp import embedding
 from dyncp.errors import UserError
 from dyncp.preset import Preset
 from quantize.arithmetic import INT8_MAX, INT8_MIN
@@ -79,6 +80,12 @@ def _check_activations(model: QuantizedModel) -> None:
     mask = model.activations["mask"]
     if (mask.scale, mask.zero_point) != (MASK_SCALE, MASK_ZERO_POINT):
         raise UserError(f"activation mask must have scale 1/256 and zero point -128, not {mask}")
+    if model.preset.speaker:
+        found = model.activations["embedding"]
+        if (found.scale, found.zero_point) != (embedding.SCALE, embedding.ZERO_POINT):
+            raise UserError(
+                f"activation embedding must have scale 1/64 and zero point -128, not {found}"
+            )
 
 
 def check_logit_scale(name: str, scale: float) -> None:
@@ -99,7 +106,7 @@ def _require_array(name: str, array: NDArray, kind: type, shape: tuple[int, ...]
 
 def _check_layer(layer: QuantizedLayer, source: Activation) -> None:
     name, spec = layer.spec.name, layer.spec
-    _require_array(f"{name} weight", layer.weight, np.int8, (spec.outputs, spec.inputs))
+    _require_array(f"{name} weight", layer.weight, np.int8, (spec.outputs, spec.columns))
     _require_array(f"{name} weight_scale", layer.weight_scale, np.float32, (spec.outputs,))
     _require_array(f"{name} bias", layer.bias, np.int32, (spec.outputs,))
     if layer.weight.min() < -WEIGHT_LIMIT:
@@ -126,8 +133,9 @@ def overflowing_channels(
 ) -> NDArray[np.intp]:
     """Output channels whose int32 sum, or its left shift, some int8 input could overflow.
 
-    ``weights``: ``[outputs, inputs]``; ``zero_point``: the input's; ``shift``: ``[outputs]``,
-    of :func:`quantize.arithmetic.layer_multipliers`.
+    ``weights``: ``[outputs, inputs]``, the columns of an embedding among them;
+    ``zero_point``: the input's; ``shift``: ``[outputs]``, of
+    :func:`quantize.arithmetic.layer_multipliers`.
     """
     largest_input = max(INT8_MAX - zero_point, zero_point - INT8_MIN)
     bound = np.abs(weights.astype(np.int64)).sum(axis=1) * largest_input

@@ -19,6 +19,7 @@ from torch import nn
 
 from dyncp.network import Block, GatedConvFSENet
 from quantize.checks import WEIGHT_LIMIT
+from quantize.clips import Clip, float_inputs
 
 _DAMPING = 0.01
 """Of the mean input power, added to each: keeps corrections of rare inputs small."""
@@ -43,13 +44,16 @@ class _Sum:
         self.frames += x.shape[1]
 
 
-def input_moments(network: GatedConvFSENet, features: Iterable[NDArray[np.float32]]) -> Moments:
-    """How the inputs of every 1x1 layer go together over clips float32 ``[bins, frames]``."""
+def input_moments(network: GatedConvFSENet, features: Iterable[Clip]) -> Moments:
+    """How the inputs of every 1x1 layer go together over clips (:mod:`quantize.clips`).
+
+    An embedding is no input here: its columns are rounded alone (:mod:`quantize.calibrate`).
+    """
     layers = _pointwise(network)
     sums = {name: _Sum(conv.in_channels) for name, conv in layers.items()}
     with _listening(layers, sums), torch.inference_mode():
         for clip in features:
-            network(torch.from_numpy(np.ascontiguousarray(clip, np.float32))[None])
+            network(*float_inputs(clip))
     return {name: found.total / max(found.frames, 1) for name, found in sums.items()}
 
 

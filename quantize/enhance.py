@@ -25,7 +25,10 @@ class Enhanced:
 
 
 def enhance(model: IntegerModel, samples: NDArray[np.float32]) -> Enhanced:
-    """Enhance float samples in [-1, 1] from a cold start; as :func:`dyncp.enhance.enhance`."""
+    """Enhance float samples in [-1, 1] from a cold start; as :func:`dyncp.enhance.enhance`.
+
+    A personalised model keeps whom it was told to (:meth:`IntegerModel.set_embedding`).
+    """
     settings, activations = model.model.preset.audio, model.model.activations
     # One more hop of silence, to get the last samples out of the overlap.
     padded = np.concatenate([samples, np.zeros(settings.hop, np.float32)])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from dyncp.embedding import Embedding, check, nobody
 from dyncp.errors import UserError
 from dyncp.preset import DEPTHWISE_KERNEL
 from dyncp.state import has_pool_state
@@ -16,6 +17,7 @@ from quantize.arithmetic import (
     INT8_MIN,
     Addition,
     Integers,
+    Requantisation,
     average,
     requantise,
 )
@@ -39,12 +41,18 @@ class _Layer:
         layer = model.layers[name]
         source, target = model.activations[layer.spec.input], model.activations[layer.spec.output]
         # Products and sums stay below 2**31, so float64 is exact, and BLAS is fast.
-        self._weight = layer.weight.astype(np.float64).T
+        weight = layer.weight.astype(np.float64)
+        self._weight = weight[:, : layer.spec.inputs].T
+        self._columns = weight[:, layer.spec.inputs :].astype(np.int64)
         self._depthwise = layer.spec.depthwise
-        self._bias = layer.bias.astype(np.int64)
+        self._own_bias = self._bias = layer.bias.astype(np.int64)
         self._multiplier, self._shift = model.multipliers(name)
         self._input_zero, self._output_zero = source.zero_point, target.zero_point
         self._lowest = target.zero_point if layer.spec.relu else INT8_MIN
+
+    def keep(self, embedding: Integers) -> None:
+        """Fold an embedding ``[dimensions]``, on the input's grid, into the bias."""
+        self._bias = self._own_bias + self._columns @ (embedding - self._input_zero)
 
     def __call__(self, x: Integers) -> Integers:
         """``[T, inputs]``, or ``[taps, T, channels]`` for a depthwise; gives ``[T, outputs]``."""
@@ -106,6 +114,19 @@ class _Block:
             self._window = preset.gate.pool_frames
             self._pool = _Past(self._window - 1, preset.network.channels, source.zero_point)
 
+        self._personal: list[_Layer] = []
+        if preset.speaker:
+            self._personal = [self._up, *([self._squeeze] if preset.gate else [])]
+            embedding = model.activations["embedding"]
+            self._requantise = Requantisation(
+                (embedding.scale, embedding.zero_point), (source.scale, source.zero_point)
+            )
+
+    def keep(self, embedding: Embedding) -> None:
+        """Whom to keep from the next frame on: int8 ``[dimensions]``."""
+        for layer in self._personal:
+            layer.keep(self._requantise(embedding.astype(np.int64)))
+
     def _logits(self, x: Integers) -> Integers:
         # Sums of raw int8 values over the window that ends at each frame.
         total = np.cumsum(self._pool.followed_by(x), axis=0)
@@ -135,17 +156,37 @@ class _Block:
 
 
 class IntegerModel:
-    """Runs a :class:`QuantizedModel`; starts cold."""
+    """Runs a :class:`QuantizedModel`; starts cold, and keeps everybody.
+
+    ``embedding``: whom a personalised network keeps, int8 ``[dimensions]``; None in others.
+    """
 
     def __init__(self, model: QuantizedModel) -> None:
         self.model = model
         self._front, self._back = _Layer(model, "front"), _Layer(model, "back")
         self._table = model.sigmoid_table.astype(np.int64)
+        speaker = model.preset.speaker
+        self.embedding: Embedding | None = nobody(speaker.dimensions) if speaker else None
         self.reset()
 
     def reset(self) -> None:
-        """Back to a cold start: zero activation in every ring."""
+        """Back to a cold start: zero activation in every ring. The embedding stays."""
         self._blocks = [_Block(self.model, index) for index in range(self.model.preset.blocks)]
+        if self.embedding is not None:
+            self.set_embedding(self.embedding)
+
+    def set_embedding(self, embedding: Embedding) -> None:
+        """Keep somebody else from the next frame on; the rings stay as they are.
+
+        ``embedding``: int8 ``[dimensions]`` in -127..127. Raises :class:`UserError` for another,
+        and for a network that takes none.
+        """
+        speaker = self.model.preset.speaker
+        if speaker is None:
+            raise UserError(f"preset '{self.model.preset.name}' takes no embedding")
+        self.embedding = check(embedding, speaker.dimensions, "the integer model").copy()
+        for block in self._blocks:
+            block.keep(self.embedding)
 
     def step(self, features: Int8) -> dict[str, Int8]:
         """One frame: int8 ``[bins]`` in, every output tensor as int8 ``[channels]``, in order."""

@@ -4,7 +4,8 @@
 
     preset                     JSON: name and :meth:`dyncp.preset.Preset.to_dict`
     activation/NAME            float64 [2]: scale (a float32 value) and zero point
-    layer/NAME/weight          int8 [outputs, inputs] in -127..127
+    layer/NAME/weight          int8 [outputs, inputs] in -127..127; of a personalised network's
+                               `up` and `squeeze` [outputs, inputs + dimensions]
     layer/NAME/weight_scale    float32 [outputs]
     layer/NAME/bias            int32 [outputs], in steps of input scale x weight scale
     sigmoid_table              int8 [256], the input -128 first

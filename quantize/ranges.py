@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dyncp.embedding import SCALE, ZERO_POINT
 from dyncp.errors import UserError
 from dyncp.network import Block, GatedConvFSENet
+from quantize.arithmetic import INT8_MAX
+from quantize.clips import Clip, float_inputs
 from quantize.methods import DEFAULT_METHOD, Method
 from quantize.wiring import block_input
 
@@ -111,29 +114,43 @@ class Observer(Protocol):
 
 def observe(
     network: GatedConvFSENet,
-    features: Iterable[NDArray[np.float32]],
+    features: Iterable[Clip],
     method: Method = DEFAULT_METHOD,
 ) -> dict[str, Range]:
-    """Range of every activation over clips of features, each float32 ``[bins, frames]``.
+    """Range of every activation over clips of features (:mod:`quantize.clips`).
 
     ``minmax``: all that was seen; ``percentile``: but for the rarest 1e-5 at either end;
     ``mse``: what int8 gives back with the least squared error. Raises :class:`UserError`
-    where there is no frame, or a value that is not finite.
+    where there is no frame, or a value that is not finite. Where a personalised network's
+    embedding goes beside a block's input, any embedding is inside that input's range.
     """
     clips = list(features)
     ranges = {name: Range() for name in watched(network)}
     watch(network, clips, ranges)
-    if method == "minmax":
-        return ranges
-    histograms = {name: Histogram(seen) for name, seen in ranges.items()}
-    watch(network, clips, histograms)
-    if method == "percentile":
-        return {name: histogram.percentile() for name, histogram in histograms.items()}
-    return {name: histogram.least_error() for name, histogram in histograms.items()}
+    if method != "minmax":
+        histograms = {name: Histogram(seen) for name, seen in ranges.items()}
+        watch(network, clips, histograms)
+        percentile = method == "percentile"
+        ranges = {
+            name: histogram.percentile() if percentile else histogram.least_error()
+            for name, histogram in histograms.items()
+        }
+    return ranges if network.preset.speaker is None else _with_room(network, ranges)
+
+
+def _with_room(network: GatedConvFSENet, ranges: dict[str, Range]) -> dict[str, Range]:
+    """The ranges with that of the embedding's grid among them, and in each block's input."""
+    whole = Range(0.0, (INT8_MAX - ZERO_POINT) * SCALE)
+    inputs = {block_input(network.preset, block) for block in range(network.preset.blocks)}
+    widened = {
+        name: Range(seen.low, max(seen.high, whole.high)) if name in inputs else seen
+        for name, seen in ranges.items()
+    }
+    return {**widened, "embedding": whole}
 
 
 def channel_peaks(
-    network: GatedConvFSENet, features: Iterable[NDArray[np.float32]]
+    network: GatedConvFSENet, features: Iterable[Clip]
 ) -> dict[str, NDArray[np.float64]]:
     """The largest magnitude of every channel of every activation; arguments as `observe`'s."""
     peaks = {name: Peaks() for name in watched(network)}
@@ -163,20 +180,19 @@ def watched(network: GatedConvFSENet) -> dict[str, tuple[nn.Module | None, bool]
 
 def watch(
     network: GatedConvFSENet,
-    features: Iterable[NDArray[np.float32]],
+    features: Iterable[Clip],
     observers: Mapping[str, Observer],
 ) -> None:
     """Show every activation to its observer; raises as :func:`observe` says."""
-    clips = [np.ascontiguousarray(clip, np.float32) for clip in features if clip.shape[1]]
+    clips = [inputs for inputs in map(float_inputs, features) if inputs[0].shape[2]]
     if not clips:
         raise UserError("calibration needs at least one frame of features; there was none")
-    if not all(np.isfinite(clip).all() for clip in clips):
+    if not all(bool(torch.isfinite(inputs[0]).all()) for inputs in clips):
         raise UserError("the calibration features hold values that are not finite")
     with _hooks(network, observers), torch.inference_mode():
-        for clip in clips:
-            batch = torch.from_numpy(clip)[None]
-            observers["features"].see(batch)
-            network(batch)
+        for inputs in clips:
+            observers["features"].see(inputs[0])
+            network(*inputs)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 An activation is a set of int8 tensors that share a scale and a zero point:
 
     features            the input
+    embedding           whom a personalised network keeps, on the grid of dyncp.embedding
     block{i}.input      the block's input x_i: pool{i}_in, pool{i}_out, their average
     block{i}.squeezed   inside the gate
     gate{i}_logits
@@ -26,6 +27,9 @@ CLOSED_AXES: dict[GateSite, dict[str, str]] = {
 """For each site, the layers (by role) of which a closed gate leaves something out, and what:
 output rows, depthwise channels or input columns."""
 
+PERSONAL_ROLES = ("squeeze", "up")
+"""The layers of each block that read the embedding of a personalised network."""
+
 
 @dataclass(frozen=True)
 class LayerSpec:
@@ -33,7 +37,8 @@ class LayerSpec:
 
     ``inputs`` of a depthwise is the taps of its kernel. ``block`` is None for
     ``front`` and ``back``; ``role`` is the name without the block. ``input``
-    and ``output`` are activations.
+    and ``output`` are activations. ``embedding``: values of the embedding that it reads
+    behind its inputs; they stand still, so a frame has no multiply-accumulate of them.
     """
 
     name: str
@@ -44,6 +49,12 @@ class LayerSpec:
     input: str
     output: str
     relu: bool
+    embedding: int = 0
+
+    @property
+    def columns(self) -> int:
+        """Weights of a row: those of the inputs, then those of the embedding."""
+        return self.inputs + self.embedding
 
     @property
     def depthwise(self) -> bool:
@@ -87,12 +98,19 @@ def _block_specs(preset: Preset, block: int) -> list[LayerSpec]:
         ("depthwise", hidden, DEPTHWISE_KERNEL, wide, filtered, True),
         ("down", channels, hidden, filtered, f"{inner}update", False),
     ]
-    return [LayerSpec(f"{inner}{row[0]}", row[0], block, *row[1:]) for row in rows]
+    dimensions = preset.speaker.dimensions if preset.speaker else 0
+    return [
+        LayerSpec(
+            f"{inner}{row[0]}", row[0], block, *row[1:],
+            embedding=dimensions if row[0] in PERSONAL_ROLES else 0,
+        )
+        for row in rows
+    ]  # fmt: skip
 
 
 def activation_names(preset: Preset) -> list[str]:
     """Every activation, in the order in which a frame meets them."""
-    names = ["features"]
+    names = ["features", *(["embedding"] if preset.speaker else [])]
     for block in range(preset.blocks):
         inner = f"block{block}."
         names.append(f"{inner}input")

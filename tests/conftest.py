@@ -89,14 +89,27 @@ def tiny_preset(
     return parse_preset(name, values, source=name)
 
 
-@pytest.fixture(
-    params=[
-        ("output", 1, 5), ("output", 4, 1), ("output", 8, 5),
-        ("hidden", 1, 1), ("hidden", 4, 5), ("hidden", 8, 5), (None, 1, 1),
-    ],
-    ids=lambda p: "static" if p[0] is None else f"{p[0]}-x{p[1]}-pool{p[2]}",
-)  # fmt: skip
+def id_of(site: str | None, group: int, pool_frames: int, speaker: int = 0) -> str:
+    """What a tiny preset's tests are called."""
+    name = f"{site}-x{group}-pool{pool_frames}" if site else "static"
+    return f"{name}-personal" if speaker else name
+
+
+COMMON: list[tuple[Any, ...]] = [
+    ("output", 1, 5), ("output", 4, 1), ("output", 8, 5),
+    ("hidden", 1, 1), ("hidden", 4, 5), ("hidden", 8, 5), (None, 1, 1),
+]  # fmt: skip
+PERSONAL: list[tuple[Any, ...]] = [("output", 1, 5, 8), ("hidden", 8, 1, 8)]
+
+
+@pytest.fixture(params=[*COMMON, *PERSONAL], ids=lambda settings: id_of(*settings))
 def any_tiny_preset(request: pytest.FixtureRequest) -> Preset:
-    """Every gate site and group size, with and without a moving average, and no gate."""
-    site, group, pool_frames = request.param
-    return tiny_preset(site, group, pool_frames)
+    """Every gate site and group size, with and without a moving average, no gate; and two
+    that take an embedding."""
+    return tiny_preset(*request.param)
+
+
+@pytest.fixture(params=COMMON, ids=lambda settings: id_of(*settings))
+def any_common_preset(request: pytest.FixtureRequest) -> Preset:
+    """The same, but for those that take an embedding."""
+    return tiny_preset(*request.param)

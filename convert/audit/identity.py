@@ -12,7 +12,13 @@ from convert.audit.registry import CannotJudge, Finding, NotApplicable, check
 from convert.audit.subject import Step, Subject, printable
 from convert.contract import check_graph, check_probes, parse_entry
 from convert.identify import CONVOLUTIONS, matrix_of_kernel
-from convert.metadata import ENTRY, deployed_preset, gate_entries, state_entries
+from convert.metadata import (
+    ENTRY,
+    deployed_preset,
+    embedding_entry,
+    gate_entries,
+    state_entries,
+)
 from convert.topology import Graph
 from dyncp.errors import UserError
 from dyncp.preset import Preset
@@ -22,7 +28,7 @@ from quantize.model import Activation, QuantizedLayer, QuantizedModel, Quantized
 from quantize.wiring import layer_specs
 
 _NATIVE = re.compile(rb"(gate\d+_logits|(taps|pool)\d+_(in|out))")
-_STEPS_A_BLOCK = 16
+_STEPS_A_BLOCK = 20
 """More operators than a block of any kind has."""
 
 MALFORMED = (
@@ -174,6 +180,20 @@ def _states(s: Subject) -> Iterator[Finding]:
 
 
 @check(
+    "metadata-embedding",
+    "error",
+    "the metadata's embedding is that of its preset",
+    "convert the model anew; do not write metadata by hand",
+)
+def _embedding(s: Subject) -> Iterator[Finding]:
+    entry, wanted = entry_of(s), embedding_entry(preset_of(s))
+    if not wanted and "embedding" not in entry:
+        raise NotApplicable("the network takes no embedding")
+    if entry.get("embedding") != wanted.get("embedding"):
+        yield Finding("the metadata's embedding is not what its preset makes", "metadata")
+
+
+@check(
     "metadata-probes",
     "error",
     "the metadata's probes fit the gates, 16-bit weights and a 32-bit score",
@@ -226,6 +246,9 @@ def _quantized_model(s: Subject, preset: Preset, probes: Any) -> QuantizedModel:
         layers[spec.name] = QuantizedLayer(spec, weight, quantization.scale, bias)
         activations[spec.input] = Activation(*s.need_grid(step.inputs[0]))
         activations[spec.output] = Activation(*s.need_grid(step.output))
+    if preset.speaker:
+        ends = {s.name(i): i for i in s.inputs if 0 <= i < len(s.tensors)}
+        activations["embedding"] = Activation(*s.need_grid(ends["embedding"]))
     logits = activations["mask_logits"]
     table = sigmoid_table(logits.scale, logits.zero_point)
     found = tuple(_probe(probe) for probe in probes)

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from ai_edge_litert import schema_py_generated as schema
 
+from convert.audit.identity import preset_of
 from convert.audit.model import OPTIONS_OF, options_name
-from convert.audit.registry import Finding, NotApplicable, check
+from convert.audit.registry import CannotJudge, Finding, NotApplicable, check
 from convert.audit.subject import BOOL, FLOATS, INT8, Step, Subject, printable
 from convert.firmware_operators import FIRMWARE_OPERATORS, INT8_VERSIONS
 from convert.identify import CONVOLUTIONS
@@ -26,6 +27,7 @@ _OPERANDS = {
     "GATHER": (2, 2),
     "GREATER": (2, 2),
     "LOGISTIC": (1, 1),
+    "QUANTIZE": (1, 1),
     "SELECT_V2": (3, 3),
 }
 _CHANNELS, _TIME = 3, 1
@@ -96,15 +98,30 @@ def _version(s: Subject) -> Iterator[Finding]:
             yield s.on_step(step, f"says version {step.version}; int8 came with {least}")
 
 
+def moves_embedding(s: Subject, step: Step) -> bool:
+    """Whether a QUANTIZE brings a personalised network's embedding to another int8 grid."""
+    if step.kind != "QUANTIZE" or len(step.inputs) != 1 or len(step.outputs) != 1:
+        return False
+    source, count = step.inputs[0], len(s.tensors)
+    if source not in s.inputs or not (0 <= source < count and 0 <= step.output < count):
+        return False
+    try:
+        personal = preset_of(s).speaker is not None
+    except (CannotJudge, NotApplicable):
+        personal = False
+    int8 = s.is_int8(source) and s.is_int8(step.output)
+    return personal and int8 and s.name(source) == "embedding"
+
+
 @check(
     "requantised",
     "error",
-    "no QUANTIZE or DEQUANTIZE stands in the graph",
+    "no QUANTIZE or DEQUANTIZE stands in the graph, but for an int8 embedding's",
     "give the model int8 inputs and outputs; see float-island",
 )
 def _requantised(s: Subject) -> Iterator[Finding]:
     for step in s.steps:
-        if step.kind in _REQUANTISE:
+        if step.kind in _REQUANTISE and not moves_embedding(s, step):
             yield s.on_step(step, "changes the numbers' form inside the graph", step.kind)
 
 
@@ -154,7 +171,8 @@ def _fused(s: Subject) -> Iterator[Finding]:
 @check(
     "operator-geometry",
     "error",
-    "convolutions are 1x1 or one filter a channel, and move by 1; windows and joins are in time",
+    "convolutions are 1x1 or one filter a channel, and move by 1; windows and joins are in time, "
+    "but for an embedding's",
     "write the layer as docs/contracts.md has it",
 )
 def _geometry(s: Subject) -> Iterator[Finding]:
@@ -186,7 +204,9 @@ def _forms(s: Subject, step: Step) -> Iterator[tuple[str, object, tuple[object, 
         if len(window) == 4:
             yield "filterHeight", options["filterHeight"], (window[_TIME],)
     if step.kind == "CONCATENATION" and "axis" in options:
-        yield "axis", options["axis"], (_TIME, _TIME - 4)
+        last = s.producer(step.inputs[-1], "QUANTIZE")
+        beside = last is not None and moves_embedding(s, last)
+        yield "axis", options["axis"], (_CHANNELS, -1) if beside else (_TIME, _TIME - 4)
     if step.kind == "GATHER" and "axis" in options:
         yield "axis", options["axis"], (_CHANNELS, -1)
         yield "batchDims", options["batchDims"], (0,)

@@ -170,6 +170,7 @@ _RULES: dict[str, Callable[[Subject, Step], Shape | None]] = {
     "GATHER": _gather,
     "GREATER": _broadcast,
     "LOGISTIC": _same,
+    "QUANTIZE": _same,
     "SELECT_V2": _broadcast,
 }
 

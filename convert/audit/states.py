@@ -137,4 +137,6 @@ def _reader(s: Subject, window: int) -> str | None:
     readers = s.consumers.get(window, [])
     if len(readers) == 1 and readers[0].kind == "AVERAGE_POOL_2D":
         readers = s.consumers.get(readers[0].output, [])
+        if len(readers) == 1 and readers[0].kind == "CONCATENATION":  # with an embedding
+            readers = s.consumers.get(readers[0].output, [])
     return layer_of(s, readers[0]) if len(readers) == 1 else None

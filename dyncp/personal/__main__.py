@@ -43,6 +43,19 @@ def _enrol(args: argparse.Namespace) -> None:
     print(f"wrote {args.out}: {args.speaker}, by {seconds:.1f} s")
 
 
+def _probe(args: argparse.Namespace) -> None:
+    from dyncp.personal.checkpoints import enhancer_path
+    from dyncp.personal.results_page import probe_table
+    from dyncp.personal.target_probe import probe_checkpoint
+
+    if args.scenes < 1 or args.test_scenes < 1:
+        raise UserError("--scenes and --test-scenes must be at least 1")
+    path = enhancer_path(args.shipped, args.network, args.recipe)
+    judged = probe_checkpoint(path, args.shipped, args.scenes, args.test_scenes)
+    print("\n".join(probe_table(judged)))
+    print(f"wrote the probes into {path}")
+
+
 def _score(args: argparse.Namespace) -> None:
     import json
 
@@ -119,6 +132,12 @@ def _parser() -> argparse.ArgumentParser:
     enrol.add_argument("--at-least", type=float, default=2.0, help="seconds; default 2")
     enrol.add_argument("--out", type=Path, required=True, help="JSON")
     enrol.set_defaults(run=_enrol)
+    probe = commands.add_parser("probe", help="fit on a network's gates who speaks")
+    probe.add_argument("--network", default="personal")
+    probe.add_argument("--recipe", required=True)
+    probe.add_argument("--scenes", type=int, default=200, help="to fit on, of 6 s; default 200")
+    probe.add_argument("--test-scenes", type=int, default=104, help="to judge on; default 104")
+    probe.set_defaults(run=_probe)
     score = commands.add_parser("score", help="the table of the recipes over TS1 to TS3")
     score.add_argument("--networks", nargs="+", default=["e3net-small", "personal"])
     score.add_argument("--recipes", nargs="+", help="default: B1 to S3")

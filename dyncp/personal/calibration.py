@@ -12,12 +12,23 @@ from dyncp.embedding import Embedding
 from dyncp.personal.checkpoints import SHIPPED, load_encoder
 from dyncp.personal.enrolled import Enrolled
 from dyncp.personal.scenes import Scenario, SceneSource
+from dyncp.personal.settings import encoder_settings
+from dyncp.personal.speaker_encoder import SETTINGS
 from dyncp.preset import Preset
 
 _SHARES: dict[Scenario, float] = {"TS1": 0.4, "TS2": 0.3, "TS3": 0.3}
 _SECONDS = 4.0
 _UNENROLLED = 0.5
 """Of the TS2 scenes: those with nobody's embedding."""
+
+
+def scenes_fit(preset: Preset) -> bool:
+    """Whether the speaker encoder that ships gives what the preset takes, at its rate."""
+    return (
+        preset.speaker is not None
+        and preset.speaker.dimensions == encoder_settings()[1]
+        and preset.audio.sample_rate == SETTINGS.sample_rate
+    )
 
 
 def calibration_scenes(

@@ -52,12 +52,15 @@ def save_enhancer(path: Path, enhancer: Enhancer, record: dict[str, Any]) -> Non
     """Write an enhancer in the form that its kind has, and its record."""
     if isinstance(enhancer.network, GatedConvFSENet):
         assert enhancer.preset
-        save_checkpoint(
-            path, Checkpoint(enhancer.preset, enhancer.network, record=record), half=True
-        )
-        _write_record(path, record)
+        save_enhancer_checkpoint(path, Checkpoint(enhancer.preset, enhancer.network, record=record))
     else:
         save_module(path, enhancer.network, record)
+
+
+def save_enhancer_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a gated network's checkpoint in float16, and its record beside it."""
+    save_checkpoint(path, checkpoint, half=True)
+    _write_record(path, checkpoint.record)
 
 
 def _write_record(path: Path, record: dict[str, Any]) -> None:

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from dyncp.data.labels import active_level, voice_activity
 from dyncp.metrics import si_sdr
+from dyncp.network import GatedConvFSENet
 from dyncp.personal.enhancers import Enhancer
 from dyncp.personal.enrolled import Enrolled
+from dyncp.personal.guide import Guide
 from dyncp.personal.losses import guided_loss
 from dyncp.personal.pvad import PersonalVad
 from dyncp.personal.run import Schedule
@@ -41,12 +43,15 @@ class Material(NamedTuple):
     embedding: Tensor
     active: Tensor
     """Where the reference has speech."""
+    voice: Tensor
+    """Whose embedding it is, int ``[B]``; -1 nobody's."""
 
 
 class EnhancerTask:
     """One network by one recipe; ``start`` is the stem's weights, None for the stem itself.
 
-    ``vad`` is asked only by a recipe with guidance, and may be None for others.
+    The network's own weights are what the module holds, beside the heads of a
+    :class:`dyncp.personal.guide.Guide` where the network is a gated one.
     """
 
     def __init__(
@@ -56,20 +61,25 @@ class EnhancerTask:
         schedule: Schedule,
         *,
         encoder: SpeakerEncoder,
-        vad: PersonalVad | None,
+        vad: PersonalVad,
         cache: Path,
         start: Enhancer | None,
     ) -> None:
         torch.manual_seed(schedule.seed)
         self.name = f"{enhancer.settings.name} by {recipe.name}"
         self.recipe, self.schedule = recipe, schedule
-        self.enhancer, self._vad = enhancer, vad
+        self.enhancer, self._vad = enhancer, vad.eval().requires_grad_(False)
         if start is None:
             enhancer.start()
         else:
             enhancer.load_state_dict(start.state_dict())
             enhancer.hold_basis()
         self._start = _digest(enhancer)
+        self.module = nn.ModuleDict({"enhancer": enhancer})
+        self._guide = None
+        if isinstance(enhancer.network, GatedConvFSENet):
+            self._guide = Guide(enhancer.network, encoder.dimensions)
+            self.module["guide"] = self._guide
         self._train = Enrolled(SceneSource(SETTINGS.sample_rate, "train", cache), encoder)
         unseen = Enrolled(SceneSource(SETTINGS.sample_rate, "validation", cache), encoder)
         self._transform = Transform(SETTINGS, torch.device("cpu"))
@@ -85,10 +95,6 @@ class EnhancerTask:
         }
 
     @property
-    def module(self) -> nn.Module:
-        return self.enhancer
-
-    @property
     def identity(self) -> dict[str, Any]:
         shape = self.enhancer.settings.shape
         return {
@@ -97,7 +103,7 @@ class EnhancerTask:
             "shares": dict(self.recipe.shares),
             "guidance": self.recipe.guidance,
             "start": self._start,
-            "vad": _digest(self._vad) if self._vad else None,
+            "vad": _digest(self._vad) if self._guide or self.recipe.guidance != "none" else None,
             "embeddings": self._train.key,
             **asdict(self.schedule),
         }
@@ -118,16 +124,21 @@ class EnhancerTask:
             extras["utilisation"] = shares.mean().item()
             off = utilisation_loss(shares, preset.gate, preset.training)
             loss = loss + preset.training.utilisation_weight * off
+        if self._guide:
+            features = self._transform.features(self._transform.spectrum(material.noisy))
+            target = material.active & (material.voice >= 0)[:, None]
+            told, more = self._guide.loss(self._vad, features, output.logits, target)
+            loss, extras = loss + told, extras | more
         return loss, extras
 
     def _guided(self, samples: Tensor, material: Material) -> Tensor:
         length = samples.shape[1]
         frames = length // SETTINGS.hop
         probability = None
-        if self._vad is not None:
+        if self.recipe.guidance != "none":
             with torch.no_grad():
                 features = self._transform.features(self._transform.spectrum(material.noisy))
-                probability = self._vad.eval().target_probability(features, material.embedding)
+                probability = self._vad.target_probability(features, material.embedding)
                 probability = probability[:, :frames]
         return guided_loss(
             self._transform,
@@ -184,6 +195,7 @@ def _material(
         level=torch.tensor([scene.level for scene in scenes]),
         embedding=enrolled.embeddings(scenes, rng),
         active=torch.from_numpy(np.stack(active)),
+        voice=torch.tensor([scene.voice for scene in scenes]),
     )
 
 

@@ -60,11 +60,15 @@ class PersonalVad(nn.Module):
         with torch.no_grad():
             self.voice.weight.copy_(weight)
 
-    def forward(self, features: Tensor, embedding: Tensor) -> Tensor:
+    def heard(self, features: Tensor) -> Tensor:
+        """What the frame layers make of features: ``[B, FRAME_WIDTH, T]``."""
         # By the level so far: how loud a recording is says nothing of who speaks.
         count = torch.arange(1, features.shape[2] + 1, device=features.device)
         level = features.mean(dim=1, keepdim=True).cumsum(dim=2) / count
-        x = self.frames(features / level.clamp_min(_QUIET))
+        return self.frames(features / level.clamp_min(_QUIET))
+
+    def forward(self, features: Tensor, embedding: Tensor) -> Tensor:
+        x = self.heard(features)
         wanted = (embedding - NEUTRAL)[:, :, None]
         of_late = moving_average(x[..., None], _MEMORY)[..., 0]
         alike = [(self.voice(y) * wanted).mean(dim=1, keepdim=True) for y in (x, of_late)]

@@ -7,15 +7,22 @@ Two probes, in the form of those of every checkpoint: ``target``, the target spe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from dyncp.checkpoint import load_checkpoint
+from dyncp.data.speakers import Split
+from dyncp.data.speech import CACHE_FOLDER
+from dyncp.errors import UserError
+from dyncp.personal.checkpoints import load_encoder, load_pvad, save_enhancer_checkpoint
 from dyncp.personal.enhancers import Enhancer
 from dyncp.personal.enrolled import Enrolled
 from dyncp.personal.pvad import PersonalVad, Speech, speech_labels
-from dyncp.personal.scenes import Scenario, Scene
+from dyncp.personal.scenes import Scenario, Scene, SceneSource
+from dyncp.personal.settings import NetworkSettings
 from dyncp.personal.speaker_encoder import SETTINGS
 from dyncp.probes.linear import LinearModel, fit
 from dyncp.probes.shipped import SHIPPED_GATES, scores
@@ -97,6 +104,30 @@ def fit_target_probes(seen: Seen) -> list[dict[str, Any]]:
         weights[columns] = model.weights[0]
         rows.append({"name": name, "weights": weights, "bias": float(model.bias[0])})
     return rows
+
+
+def probe_checkpoint(path: Path, folder: Path, scenes: int, test_scenes: int) -> dict[str, Any]:
+    """Fit the probes of a gated network's checkpoint and write them into it; give how they do.
+
+    ``folder``: of the encoder and the pVAD. The judgement goes into the record, too.
+    """
+    checkpoint = load_checkpoint(path)
+    if checkpoint.preset.speaker is None or checkpoint.preset.gate is None:
+        raise UserError(f"{path} is no gated network with a [speaker]")
+    enhancer = Enhancer(NetworkSettings(checkpoint.preset.name, checkpoint.preset), 0)
+    enhancer.network = checkpoint.network
+    encoder, vad = load_encoder(folder), load_pvad(folder)
+    seen = {}
+    splits: tuple[tuple[Split, int], ...] = (("train", scenes), ("test", test_scenes))
+    for split, count in splits:
+        enrolled = Enrolled(SceneSource(SETTINGS.sample_rate, split, CACHE_FOLDER), encoder)
+        seen[split] = observe_scenes(enhancer, vad, enrolled, scenes_of(enrolled, count))
+    checkpoint.probes = fit_target_probes(seen["train"])
+    judged = judge_target_probes(checkpoint.probes, seen["test"], vad)
+    judged |= {"scenes": scenes, "test_scenes": test_scenes}
+    checkpoint.record["target_probes"] = judged
+    save_enhancer_checkpoint(path, checkpoint)
+    return judged
 
 
 def judge_target_probes(

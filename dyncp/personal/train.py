@@ -72,7 +72,7 @@ def _train_enhancer(name: str, recipe: str, folder: Path, shipped: Path) -> None
         how,
         settings.schedule(name, recipe),
         encoder=encoder,
-        vad=None if how.guidance == "none" else load_pvad(shipped),
+        vad=load_pvad(shipped),
         cache=CACHE_FOLDER,
         start=start,
     )

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dyncp.network import Block, GatedConvFSENet, NetworkOutput, heaviside, moving_average
-from quantize.arithmetic import INT8_MAX, INT8_MIN
+from quantize.arithmetic import INT8_MAX, INT8_MIN, Requantisation
 from quantize.calibrate import sigmoid_activation
 from quantize.checks import LOGIT_SHIFT, WEIGHT_LIMIT
 from quantize.model import Activation, QuantizedLayer
@@ -55,6 +57,7 @@ class FakeQuantNet(nn.Module):
         super().__init__()
         self._wide = frozenset(wide)
         self._layers = layers
+        self._embeddings: NDArray[np.int8] | None = None
         self.network = network.eval()
         self.preset = network.preset
         self._given = dict(activations)
@@ -117,7 +120,7 @@ class FakeQuantNet(nn.Module):
 
     def _integers(self, layer: QuantizedLayer, shape: torch.Size) -> tuple[Tensor, Tensor]:
         steps = torch.from_numpy(layer.weight_scale).double()
-        weight = torch.from_numpy(layer.weight).double() * steps[:, None]
+        weight = torch.from_numpy(layer.weight[:, : layer.spec.inputs]).double() * steps[:, None]
         bias = torch.from_numpy(layer.bias).double() * steps * self._scale(layer.spec.input)
         return weight.reshape(shape).float(), bias.float()
 
@@ -125,12 +128,33 @@ class FakeQuantNet(nn.Module):
         assert conv.bias is not None
         return F.conv2d(x, *self._rounded_layer(name, conv.weight, conv.bias, shift))
 
-    def forward(self, features: Tensor) -> NetworkOutput:
+    def _of_embedding(self, name: str) -> Tensor:
+        """What the embeddings add to the layer's sums, ``[1, outputs, frames, 1]``; or 0."""
+        if self._embeddings is None:
+            return torch.zeros(())
+        assert self._layers is not None
+        layer = self._layers[name]
+        source, given = self._given[layer.spec.input], self._given["embedding"]
+        move = Requantisation((given.scale, given.zero_point), (source.scale, source.zero_point))
+        columns = layer.weight[:, layer.spec.inputs :].astype(np.int64)
+        total = columns @ (move(self._embeddings.astype(np.int64)) - source.zero_point).T
+        steps = layer.weight_scale.astype(np.float64)[:, None] * source.scale
+        return torch.from_numpy((total * steps).astype(np.float32))[None, :, :, None]
+
+    def forward(
+        self, features: Tensor, embeddings: NDArray[np.int8] | None = None
+    ) -> NetworkOutput:
         """As :meth:`dyncp.network.GatedConvFSENet.forward`, rounded.
+
+        ``embeddings``: of a personalised network with ``layers`` given, whom it keeps in each
+        frame, int8 ``[frames, dimensions]``.
 
         A logit is the integer's distance from its zero point, in the logit's unit: a gate is
         open where it is above 0.
         """
+        if (embeddings is None) != (self.preset.speaker is None):
+            raise ValueError("embeddings go with a personalised network, and with no other")
+        self._embeddings = embeddings
         first = block_input(self.preset, 0)
         x = self._on_grid(features.unsqueeze(3), "features")
         x = self._on_grid(F.relu(self._convolve(x, self.network.front, "front")), first)
@@ -149,7 +173,8 @@ class FakeQuantNet(nn.Module):
         logits = openings = None
         if block.gate is not None:
             pooled = self._on_grid(moving_average(x, block.gate.pool_frames), source)
-            squeezed = F.relu(self._convolve(pooled, block.gate.squeeze, f"{inner}squeeze"))
+            squeezed = self._convolve(pooled, block.gate.squeeze, f"{inner}squeeze")
+            squeezed = F.relu(squeezed + self._of_embedding(f"{inner}squeeze"))
             squeezed = self._on_grid(squeezed, f"{inner}squeezed")
             name = f"gate{index}_logits"
             step = self._given[name].scale / (_WIDE if name in self._wide else 1)
@@ -158,6 +183,7 @@ class FakeQuantNet(nn.Module):
             logits = self._on_grid(scores, name)
             openings = heaviside(logits, block.surrogate).repeat_interleave(block.group, dim=1)
         hidden = F.conv2d(x, *self._folded(f"{inner}up", block.up, block.up_norm))
+        hidden = hidden + self._of_embedding(f"{inner}up")
         hidden = self._on_grid(F.relu(hidden), f"{inner}hidden")
         if openings is not None and block.site == "hidden":
             hidden = hidden * openings

@@ -105,6 +105,11 @@ class QatTrainer:
         ``clips``: calibration features; what was trained is rounded on them anew.
         """
         settings.check()
+        if checkpoint.preset.speaker:
+            raise UserError(
+                f"preset '{checkpoint.preset.name}' is personalised, which quantisation-aware "
+                "training does not know yet; use `python -m quantize ptq`"
+            )
         self.preset, self.settings, self.folder = checkpoint.preset, settings, folder
         self.probes, self.clips = checkpoint.probes, clips
         torch.manual_seed(self.preset.training.seed)

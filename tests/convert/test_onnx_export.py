@@ -13,10 +13,12 @@ import pytest
 import torch
 
 from convert.onnx_export import layer_weights
+from dyncp.embedding import real
 from dyncp.errors import UserError
 from dyncp.state import StateRings, input_shapes, output_shapes
 from dyncp.streaming import StreamingNet
 from quantize.calibrate import layer_module
+from quantize.clips import random_embedding
 from quantize.wiring import layer_specs
 from tests.convert.built import Built
 
@@ -53,6 +55,8 @@ def test_onnx_runtime_gives_what_torch_gives(any_built: Built) -> None:
     given: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for feature in any_built.features(40).T:
         inputs = {"features": feature.reshape(1, -1, 1, 1), **rings.inputs()}
+        if preset.speaker:
+            inputs["embedding"] = real(random_embedding(8, 1)).reshape(1, -1, 1, 1)
         outputs = dict(zip(names, session.run(names, inputs), strict=True))
         rings.push(outputs)
         for store, values in ((taken, inputs), (given, outputs)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from convert.adversarial import adversarial_sequences
 from convert.comparison import Difference, Outputs
 from convert.fake_quant_rung import FakeQuantRung
 from convert.ladder import FrameSequence, climb
+from convert.people import changing_people, with_people
 from convert.rungs import RUNTIMES, IntegerRung, OnnxRung, TfliteRung, TorchRung
+from dyncp.embedding import nobody
 from dyncp.errors import UserError
 from dyncp.state import output_shapes
 from quantize.integer_model import IntegerModel, open_gates
@@ -34,6 +37,10 @@ def test_every_runtime_equals_the_integer_model(any_built: Built) -> None:
     """In every value of every tensor and probe, over noisy speech and adversarial frames."""
     frames = any_built.frames(FRAMES)
     sequences = [*speech(any_built, FRAMES), *adversarial_sequences(any_built.model)]
+    if any_built.preset.speaker:
+        sequences[0] = replace(sequences[0], embeddings={0: nobody(8)})
+        sequences = with_people(sequences[1:], any_built.preset, 0) + sequences[:1]
+        sequences.append(changing_people(sequences[-1], 0))
     total = sum(len(sequence.frames) for sequence in sequences)
     rungs = [IntegerRung(any_built.model)]
     rungs += [TfliteRung(any_built.tflite, runtime) for runtime in RUNTIMES]

@@ -15,7 +15,8 @@ from serial.tools.list_ports_common import ListPortInfo
 from dyncp.errors import UserError
 from firmware_bridge import board_lock, discovery
 from firmware_bridge.board_lock import BoardLock
-from firmware_bridge.connect import PortTransport, find_address, open_transport
+from firmware_bridge.connect import PortTransport, find_address, open_session, open_transport
+from firmware_bridge.emulator import EmulatorTransport
 from firmware_bridge.errors import LinkError, LinkTimeout, TransportClosed, WrongFirmware
 from firmware_bridge.frame_log import FrameLog
 from firmware_bridge.session import Board
@@ -194,6 +195,32 @@ def test_after_a_reset_the_board_must_run_what_it_ran(
         session.greeting = replace(session.greeting, build_id="00ff")
         with pytest.raises(WrongFirmware, match=r"runs build .* not 00ff .fake for fake-board"):
             session.greet_again()
+
+
+class StandsStill(fake.Wire, EmulatorTransport):
+    """An emulator that gets nothing of the machine for ``still`` seconds from now on."""
+
+    still = 0.0
+
+    def read(self, seconds: float) -> bytes:
+        if self.still > 0:
+            self.still -= seconds
+            fake.VirtualDeadline.wait(seconds)
+            return b""
+        return super().read(seconds)
+
+
+def test_an_emulator_on_a_busy_machine_is_waited_for(
+    fake_board: FakeBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a campaign of minutes ends because something else ran beside it."""
+    fake.use_virtual_time(monkeypatch)
+    wire = StandsStill(fake_board)
+    wire.still = 60.0
+    with open_session(wire) as session:
+        session.reset()
+        wire.still = 60.0
+        assert_same(session.process_hop(hops(1)[0]), ExpectedEnhancer().process(hops(1)[0]))
 
 
 def test_a_timeout_says_what_was_awaited_what_came_and_where_the_log_is(

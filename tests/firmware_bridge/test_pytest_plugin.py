@@ -52,7 +52,7 @@ def test_is_opened_anew(board, pid):
     assert loop(board) > 0
 
 def test_it_is_too_busy_to_answer(board, pid):
-    board._link._attempts = 2
+    board._link._attempts, board._link._reply_seconds = 2, 1.0
     board.process_hop(np.zeros(4, np.int16))
 
 def test_its_reset_button(board, pid, restart_board):

@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from dyncp import audio
-from dyncp.network import GatedConvFSENet, GateNet, moving_average
+from dyncp.network import GatedConvFSENet, GateNet, SpeakerBias, moving_average
 from dyncp.preset import Preset
 from quantize.calibrate import quantise_network
+from quantize.clips import personalised
 from quantize.model import QuantizedModel
 
 
@@ -55,6 +56,8 @@ def mixed_network(preset: Preset) -> GatedConvFSENet:
             torch.nn.init.normal_(module.bias, std=0.2)
             torch.nn.init.normal_(module.running_mean, std=0.2)
             torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
+        elif isinstance(module, SpeakerBias):
+            torch.nn.init.normal_(module.weight, std=0.2)
     torch.nn.init.normal_(network.back.weight, std=0.5)
     features = torch.from_numpy(audio_features(preset, 500, seed=7))[None]
     x = torch.relu(network.front(features.unsqueeze(3)))
@@ -84,7 +87,8 @@ def probe_of(preset: Preset) -> dict[str, Any]:
 def tiny_model(preset: Preset) -> QuantizedModel:
     """The mixed network calibrated on noisy speech; with a probe where there are gates."""
     probes = [probe_of(preset)] if preset.gate else []
-    return quantise_network(mixed_network(preset), [audio_features(preset, 500, seed=7)], probes)
+    clips = personalised(preset, [audio_features(preset, 500, seed=7)])
+    return quantise_network(mixed_network(preset), clips, probes)
 
 
 def with_layer(model: QuantizedModel, name: str, **changes: Any) -> QuantizedModel:

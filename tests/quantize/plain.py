@@ -74,6 +74,18 @@ class PlainNetwork:
     def __init__(self, model: QuantizedModel) -> None:
         self.model, self.preset = model, model.preset
 
+    def beside(self, index: int, frame: int) -> list[int]:
+        """The embedding of a frame on the grid of a block's input; [] without one."""
+        grids = self.model.activations
+        if not self.preset.speaker:
+            return []
+        source, target = grids["embedding"], grids[f"block{index}.input"]
+        factor = multiplier_of(Fraction(source.scale / target.scale))
+        return [
+            clamp(scaled(value - source.zero_point, *factor) + target.zero_point)
+            for value in self.embeddings[frame]
+        ]
+
     def layer(self, name: str, x: list[int], *older: list[int]) -> list[int]:
         """A 1x1 of ``x``, or with ``older`` taps (oldest first) a depthwise."""
         layer = self.model.layers[name]
@@ -90,8 +102,15 @@ class PlainNetwork:
             result.append(clamp(value, target.zero_point if layer.spec.relu else -128))
         return result
 
-    def run(self, frames: NDArray[np.int8]) -> dict[str, NDArray[np.int64]]:
-        """Every output tensor, ``[T, channels]``."""
+    def run(
+        self, frames: NDArray[np.int8], embeddings: NDArray[np.int8] | None = None
+    ) -> dict[str, NDArray[np.int64]]:
+        """Every output tensor, ``[T, channels]``; ``embeddings``: ``[T, dimensions]``, or nobody's
+        all the time."""
+        dimensions = self.preset.speaker.dimensions if self.preset.speaker else 0
+        if embeddings is None:
+            embeddings = np.zeros((len(frames), dimensions), np.int8)
+        self.embeddings: list[list[int]] = embeddings.tolist()
         outputs: dict[str, list[list[int]]] = {}
         x = [self.layer("front", frame) for frame in frames.tolist()]
         for index in range(self.preset.blocks):
@@ -118,12 +137,13 @@ class PlainNetwork:
                     for ago in range(gate.pool_frames)
                 ]
                 mean = [half_away(Fraction(sum(c), len(c))) for c in zip(*window, strict=True)]
+                mean += self.beside(index, t)
                 logits = self.layer(f"{inner}score", self.layer(f"{inner}squeeze", mean))
                 outputs.setdefault(f"gate{index}_logits", []).append(logits)
                 threshold = grids[f"gate{index}_logits"].zero_point
                 closed = [q <= threshold for q in logits for _ in range(gate.group)]
             site = gate.site if gate else None
-            wide = self.layer(f"{inner}up", frame)
+            wide = self.layer(f"{inner}up", frame + self.beside(index, t))
             if site == "hidden":
                 wide = _closed(wide, closed, zero_hidden[0])
             past = [hidden[t - n * dilation] if t >= n * dilation else zero_hidden for n in (2, 1)]

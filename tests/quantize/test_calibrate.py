@@ -57,9 +57,14 @@ def extremes(preset: Preset, features: NDArray[np.float32]) -> dict[str, tuple[f
         seen[f"block{index}.update"] = [update]
         x = x + (update * openings if site == "output" else update)
     seen["back.input"], seen["mask_logits"] = [x], [network.back(x)]
-    return {
+    found = {
         name: (min(0.0, float(v.min())), max(0.0, float(v.max()))) for name, (v,) in seen.items()
     }
+    if preset.speaker:  # bytes of -128 to 127, in steps of 1/64 from 0, fit beside every block
+        found["embedding"] = (0.0, 255 / 64)
+        for name in (f"block{index}.input" for index in range(preset.blocks)):
+            found[name] = found[name][0], max(found[name][1], 255 / 64)
+    return found
 
 
 def test_the_ranges_are_those_of_the_network(any_tiny_preset: Preset) -> None:
@@ -158,18 +163,36 @@ def folded(state: State, layer: str) -> tuple[NDArray[np.float64], NDArray[np.fl
     return weight * factor[:, None], norm["bias"] - mean * factor
 
 
+def columns_of(state: dict[str, NDArray[np.float64]], name: str) -> NDArray[np.float64]:
+    """What a layer multiplies an embedding by, batch norm folded in."""
+    block, role = name.removeprefix("block").split(".")
+    if role == "squeeze":
+        return state[f"blocks.{block}.gate.squeeze_speaker.weight"]
+    norm = f"blocks.{block}.up_norm"
+    factor = state[f"{norm}.weight"] / np.sqrt(state[f"{norm}.running_var"] + 1e-5)
+    return state[f"blocks.{block}.up_speaker.weight"] * factor[:, None]
+
+
 def test_every_weight_is_its_float_rounded(any_tiny_preset: Preset) -> None:
     model = tiny_model(any_tiny_preset)
     network = mixed_network(any_tiny_preset)
     state = {name: values.double().numpy() for name, values in network.state_dict().items()}
     for name, layer in model.layers.items():
         weight, bias = folded(state, name)
+        if layer.spec.embedding:
+            weight = np.concatenate([weight, columns_of(state, name)], axis=1)
         steps = layer.weight_scale.astype(np.float64)
         error = weight / steps[:, None] - layer.weight
         assert np.abs(error).max() <= 0.5 + 1e-3, name
         # Each channel has a scale of its own and uses all of it.
         assert np.abs(layer.weight.astype(int)).max(axis=1).tolist() == [127] * len(weight), name
         step = model.activations[layer.spec.input].scale * steps
+        if layer.spec.embedding:
+            # Nobody's embedding, 2 everywhere, gives with its columns the bias of everybody.
+            grid = model.activations[layer.spec.input]
+            nobodys = int(quantise(np.float32(2), grid.scale, grid.zero_point)) - grid.zero_point
+            columns = layer.weight[:, layer.spec.inputs :].astype(int).sum(axis=1) * nobodys
+            bias = bias - columns * step
         if layer.spec.role == "score":
             # So that any logit above 0 is above the zero point once it is rounded.
             bias = bias + model.activations[layer.spec.output].scale * LOGIT_SHIFT - step / 2

@@ -173,3 +173,22 @@ def test_floats_are_quantised_alike(runtime: str) -> None:
         runtime, "DEQUANTIZE", [Operand(got, scale, zero_point)], like(got, np.float32)
     )
     np.testing.assert_array_equal(back, arithmetic.dequantise(got, float(scale), zero_point))
+
+
+def test_a_change_of_grid_is_rounded_alike(runtime: str) -> None:
+    """Every byte of an embedding, to finer, equal and coarser grids, with every kind of end."""
+    rng = np.random.default_rng(11)
+    source = (1 / 64, -128)
+    scales = [1 / 64, 1 / 32, 1 / 128, *np.exp2(rng.uniform(-12, 4, 40))]
+    for scale in (float(np.float32(scale)) for scale in scales):
+        for zero_point in (-128, 127, int(rng.integers(-127, 127))):
+            target = (scale, zero_point)
+            expected = arithmetic.Requantisation(source, target)(EVERY_INT8.astype(np.int64))
+            got = run_operator(
+                runtime,
+                "QUANTIZE",
+                [Operand(EVERY_INT8, *source)],
+                like(EVERY_INT8, np.int8, *target),
+                schema.QuantizeOptionsT(),
+            )
+            np.testing.assert_array_equal(got, expected)

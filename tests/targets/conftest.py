@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import tiny_preset
+from tests.conftest import id_of, tiny_preset
 from tests.targets.built import Built, build
 
-FAST = [("output", 1, 5), ("hidden", 8, 5), (None, 1, 1)]
-SLOW = [("output", 4, 1), ("output", 8, 5), ("hidden", 1, 1), ("hidden", 4, 5)]
+FAST = [("output", 1, 5), ("hidden", 8, 5), (None, 1, 1), ("output", 1, 5, 8)]
+SLOW = [
+    ("output", 4, 1), ("output", 8, 5), ("hidden", 1, 1), ("hidden", 4, 5), ("hidden", 8, 1, 8),
+]  # fmt: skip
 
 
 def _build(settings: tuple[Any, ...], factory: pytest.TempPathFactory) -> Built:
@@ -19,8 +21,7 @@ def _build(settings: tuple[Any, ...], factory: pytest.TempPathFactory) -> Built:
 
 
 def _name(settings: tuple[Any, ...]) -> str:
-    site, group, pool_frames = settings
-    return f"{site}-x{group}-pool{pool_frames}" if site else "static"
+    return id_of(*settings)
 
 
 @pytest.fixture(
@@ -62,3 +63,9 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Built:
 def static(tmp_path_factory: pytest.TempPathFactory) -> Built:
     """No gates."""
     return _build((None, 1, 1), tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def personal(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Takes an embedding of 8 values; else as `output`."""
+    return _build(("output", 1, 5, 8), tmp_path_factory)

@@ -168,3 +168,12 @@ def test_what_cannot_be_scored_is_said_before_anything_is(
 ) -> None:
     monkeypatch.setattr(scores, "Exam", None)
     assert message in refused(["--shipped", str(tmp_path), "score", *more], capsys)
+
+
+@pytest.mark.parametrize("option", ["--scenes", "--test-scenes"])
+def test_a_probe_takes_a_scene_at_least(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    probe = ["--shipped", str(tmp_path), "probe", "--recipe", "S1"]
+    assert "must be at least 1" in refused([*probe, option, "0"], capsys)
+    assert "no such checkpoint" in refused(probe, capsys)

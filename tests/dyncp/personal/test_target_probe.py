@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,9 +11,15 @@ import numpy as np
 import pytest
 import torch
 
+from dyncp.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from dyncp.errors import UserError
+from dyncp.network import GatedConvFSENet
+from dyncp.personal import target_probe
+from dyncp.personal.checkpoints import SHIPPED, enhancer_path, save_enhancer
 from dyncp.personal.enhancers import Enhancer
 from dyncp.personal.enrolled import Enrolled
 from dyncp.personal.pvad import PersonalVad, Speech, speech_labels
+from dyncp.personal.results_page import probe_table
 from dyncp.personal.scenes import SceneSource
 from dyncp.personal.settings import NetworkSettings
 from dyncp.personal.speaker_encoder import SETTINGS, SpeakerEncoder
@@ -20,10 +28,11 @@ from dyncp.personal.target_probe import (
     fit_target_probes,
     judge_target_probes,
     observe_scenes,
+    probe_checkpoint,
     scenes_of,
 )
 from dyncp.preset import parse_preset
-from tests.conftest import tiny_values
+from tests.conftest import tiny_preset, tiny_values
 
 ANSWER, SPOKEN, GATES, FRAMES = 7, 11, 20, 1200
 
@@ -99,18 +108,23 @@ def enrolled(examined: SceneSource) -> Enrolled:
     return Enrolled(examined, SpeakerEncoder(8))
 
 
-def test_gates_labels_and_pvad_are_of_the_same_frames(enrolled: Enrolled) -> None:
+def gated(dimensions: int) -> Enhancer:
+    """Two blocks whose gates open here and there, and hear the embedding."""
     values = tiny_values()
     values["audio"].update(n_fft=512, hop=256, bins=257)
-    values["speaker"] = {"dimensions": 8}
+    values["speaker"] = {"dimensions": dimensions}
     preset = parse_preset("tiny-personal", values, "tiny-personal")
     torch.manual_seed(2)
-    enhancer = Enhancer(NetworkSettings("tiny", preset), 8).eval()
-    vad = PersonalVad(8, 4).eval()
+    enhancer = Enhancer(NetworkSettings("tiny", preset), dimensions).eval()
     with torch.no_grad():
         for block in enhancer.network.blocks:  # type: ignore[union-attr]
             block.gate.score.bias.zero_()  # type: ignore[union-attr]
             block.gate.squeeze_speaker.weight.normal_()  # type: ignore[union-attr]
+    return enhancer
+
+
+def test_gates_labels_and_pvad_are_of_the_same_frames(enrolled: Enrolled) -> None:
+    enhancer, vad = gated(8), PersonalVad(8, 4).eval()
     scenes = [enrolled.source.scene(np.random.default_rng(n), 1.0, "TS1") for n in (1, 2)]
     seen = observe_scenes(enhancer, vad, enrolled, scenes)
     frames = 16000 // SETTINGS.hop
@@ -144,3 +158,37 @@ def test_probes_are_judged_on_other_scenes_than_they_are_fitted_on() -> None:
     (fitted, *same), (judged, *also) = asked
     assert fitted != judged and same == also and same[0] == 5
     assert set(same[2]) == {"TS1", "TS2", "TS3"}
+
+
+def test_the_probes_are_written_into_the_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unseen: SceneSource, examined: SceneSource
+) -> None:
+    """Scenes of training voices to fit on, here those of the validation; the test's to judge."""
+    sources = {"train": unseen, "test": examined}
+    monkeypatch.setattr(target_probe, "SceneSource", lambda rate, split, cache: sources[split])
+    monkeypatch.setattr(target_probe, "_SECONDS", 1.0)
+    monkeypatch.setattr(target_probe, "load_pvad", lambda folder: PersonalVad(32, 4).eval())
+    path = enhancer_path(tmp_path, "personal", "S2")
+    made = gated(32)
+    save_enhancer(path, made, {"hours": 2.5})
+    judged = probe_checkpoint(path, SHIPPED, 6, 4)
+    checkpoint = load_checkpoint(path)
+    assert [probe["name"] for probe in checkpoint.probes] == ["target", "vad"]
+    assert all(probe["weights"].shape == (2 * 16,) for probe in checkpoint.probes)
+    assert checkpoint.record["hours"] == 2.5 and checkpoint.record["target_probes"] == judged
+    assert (judged["scenes"], judged["test_scenes"]) == (6, 4)
+    assert judged["target"]["frames"] == judged["pvad"]["frames"] == 4 * (16000 // SETTINGS.hop)
+    assert json.loads(path.with_suffix(".json").read_text())["target_probes"] == judged
+    for name, weight in made.network.state_dict().items():
+        if weight.is_floating_point():
+            assert torch.equal(checkpoint.network.state_dict()[name], weight.half().float()), name
+    table = "\n".join(probe_table(judged))
+    assert "Frames of 4 scenes" in table and f"{judged['pvad']['accuracy']:.3f} (" in table
+
+
+def test_a_network_without_gates_or_embedding_has_nothing_to_be_asked(tmp_path: Path) -> None:
+    for preset in (tiny_preset(), tiny_preset(site=None, speaker=8)):
+        path = tmp_path / f"{preset.name}.pt"
+        save_checkpoint(path, Checkpoint(preset, GatedConvFSENet(preset)))
+        with pytest.raises(UserError, match=rf"{preset.name}\.pt is no gated network with"):
+            probe_checkpoint(path, SHIPPED, 1, 1)

@@ -35,8 +35,8 @@ def start_of(preset: Preset) -> tuple[FakeQuantNet, QuantizedModel]:
     return FakeQuantNet(network, model.activations), model
 
 
-def test_before_training_it_is_the_model_it_starts_from(any_tiny_preset: Preset) -> None:
-    net, model = start_of(any_tiny_preset)
+def test_before_training_it_is_the_model_it_starts_from(any_common_preset: Preset) -> None:
+    net, model = start_of(any_common_preset)
     assert net.activations == model.activations
     assert round_network(net.network, net.activations).model_hash == model.model_hash
 
@@ -62,14 +62,14 @@ def fake_layer(net: FakeQuantNet, name: str, x: Tensor) -> Tensor:
 
 
 def test_every_layer_gives_the_integers_but_for_rare_single_steps(
-    any_tiny_preset: Preset,
+    any_common_preset: Preset,
 ) -> None:
     """Each layer is fed the same random integers, so that no difference is carried on.
 
     Not all are equal: requantisation rounds twice (to 31 bits of product, then to the step)
     and its halves go away from zero, torch rounds once, to even, and in float32.
     """
-    net, model = start_of(any_tiny_preset)
+    net, model = start_of(any_common_preset)
     rng = np.random.default_rng(2)
     for name, layer in model.layers.items():
         spec = layer.spec
@@ -95,10 +95,10 @@ def fake_outputs(
     return mask[0].numpy().T, [scores[0].numpy().T for scores in logits]
 
 
-def test_the_whole_network_follows_the_integers(any_tiny_preset: Preset) -> None:
+def test_the_whole_network_follows_the_integers(any_common_preset: Preset) -> None:
     """Wired the same way: same history, same gates at the same site, same residual."""
-    net, model = start_of(any_tiny_preset)
-    features = audio_features(any_tiny_preset, 200, seed=8)
+    net, model = start_of(any_common_preset)
+    features = audio_features(any_common_preset, 200, seed=8)
     mask, logits = fake_outputs(net, features)
     grid = model.activations["features"]
     outputs = IntegerModel(model).run(quantise(features.T, grid.scale, grid.zero_point))
@@ -126,11 +126,11 @@ def one_step(net: FakeQuantNet, features: NDArray[np.float32]) -> None:
     total.backward()
 
 
-def test_the_gradient_reaches_what_is_trained_and_nothing_else(any_tiny_preset: Preset) -> None:
-    net, _ = start_of(any_tiny_preset)
+def test_the_gradient_reaches_what_is_trained_and_nothing_else(any_common_preset: Preset) -> None:
+    net, _ = start_of(any_common_preset)
     net.train()
     before = {name: buffer.clone() for name, buffer in net.named_buffers()}
-    one_step(net, audio_features(any_tiny_preset, 500, seed=7))
+    one_step(net, audio_features(any_common_preset, 500, seed=7))
     for name, parameter in net.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
     assert before  # the norms' statistics
