@@ -196,6 +196,19 @@ def test_the_rate_warms_up_and_ends_where_it_should() -> None:
     assert rates[100] == pytest.approx(0.001)
 
 
+def test_every_step_is_done_at_the_schedules_rate(tmp_path: Path) -> None:
+    rates: list[float] = []
+
+    class Watched(Line):
+        def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
+            rates.append(run.optimiser.param_groups[0]["lr"])
+            return super().loss(step)
+
+    run = Run(Watched(), tmp_path)
+    run.run()
+    assert rates == [SCHEDULE.rate(step) for step in range(11)]
+
+
 def test_the_record_says_how_much_was_heard(tmp_path: Path) -> None:
     run = Run(Line(replace(SCHEDULE, crop_seconds=360.0)), tmp_path)
     run.run()
