@@ -55,12 +55,13 @@ def thirds_of(window: np.ndarray) -> np.ndarray:
     return np.array([window[i * part : (i + 1) * part].mean(dtype=np.float64) for i in range(3)])
 
 
-def test_raw_answers_are_mapped_by_the_published_polynomials(thirds: Path) -> None:
-    part = WINDOW // 3
-    clip = np.repeat([3.0, 2.0, 4.0], [part, part, WINDOW - 2 * part]).astype(np.float32)
+@pytest.mark.parametrize("scale", [1.0, 100.0])  # far out, the squares decide
+def test_raw_answers_are_mapped_by_the_published_polynomials(thirds: Path, scale: float) -> None:
+    part, raw = WINDOW // 3, scale * np.array([3.0, 2.0, 4.0])
+    clip = np.repeat(raw, [part, part, WINDOW - 2 * part]).astype(np.float32)
     found = open_dnsmos(thirds)(clip)
-    np.testing.assert_allclose(found, published(np.array([[3.0, 2.0, 4.0]]))[0], rtol=1e-4)
-    assert found.signal > found.background and found.overall == found[2]
+    np.testing.assert_allclose(found, published(raw[None])[0], rtol=2e-5)
+    assert (found.signal, found.background, found.overall) == found
 
 
 @pytest.mark.parametrize("length", [1000, 50000, WINDOW - 1])

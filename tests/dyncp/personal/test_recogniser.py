@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +79,19 @@ def test_a_command_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.Monke
         open_recogniser(script(tmp_path, "import time; time.sleep(600)"), 16000)(CLIP)
 
 
+@pytest.fixture
+def typed() -> Iterator[None]:
+    """Somebody types a line at the terminal."""
+    terminal, read, write = os.dup(0), *os.pipe()
+    os.write(write, b"small\n")
+    os.dup2(read, 0)
+    yield
+    os.dup2(terminal, 0)
+    for handle in (terminal, read, write):
+        os.close(handle)
+
+
+@pytest.mark.usefixtures("typed")
 def test_a_command_that_asks_something_is_answered_by_nobody(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="code 1: EOFError"):
         open_recogniser(script(tmp_path, "input('model? ')"), 16000)(CLIP)

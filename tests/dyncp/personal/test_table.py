@@ -106,6 +106,16 @@ def test_only_the_guided_recipes_are_judged_each_by_its_own_network() -> None:
         ]
     )
     assert aims(table) == []  # nothing of that network to hold it against
+    both = rows(
+        [
+            score
+            for network, tsos in ((NET, 0.1), ("personal", 0.2))
+            for recipe, share in (("B1", 1.0), ("B3", 2.0), ("S1", 1.05))
+            for score in scores(recipe, tsos=tsos * share, leakage=20.0, network=network)
+        ]
+    )
+    assert [(v["network"], v["recipe"]) for v in aims(both)] == [(NET, "S1"), ("personal", "S1")]
+    assert [v["tsos_against_B1"] for v in aims(both)] == pytest.approx([0.05, 0.05])
 
 
 def test_a_baseline_without_suppression_is_no_crash() -> None:
