@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from dyncp import audio
@@ -21,8 +20,7 @@ from dyncp.personal.enrolled import Enrolled
 from dyncp.personal.measures import leakage_reduction, over_suppression
 from dyncp.personal.pvad import PersonalVad, Speech, speech_labels
 from dyncp.personal.scenes import Scene
-from dyncp.personal.speaker_encoder import SETTINGS
-from dyncp.personal.target_probe import ANYBODY, TARGET
+from dyncp.personal.target_probe import ANYBODY, TARGET, target_probability
 from dyncp.preset import Preset
 from dyncp.probes.tasks import Task, judge
 from firmware_bridge.campaign import Probe
@@ -84,7 +82,7 @@ def personal_figures(
                 "operations": float(opened.mean()),
                 "kind": "additions",
             }
-    said = np.concatenate([_pvad(one.scene, enrolled, vad) for one in heard])
+    said = np.concatenate([target_probability(one.scene, enrolled, vad) for one in heard])
     questions["pvad"] = _judge(said - 0.5, speech == Speech.TARGET, scene) | {
         "operations": float(vad.macs),
         "kind": "multiply-accumulates",
@@ -100,13 +98,6 @@ def personal_figures(
 def _judge(score: NDArray, truth: NDArray[np.bool_], scene: NDArray) -> dict[str, Any]:
     labels = truth.astype(np.float32)
     return judge(_YES, score[:, None], labels, scene).to_dict()
-
-
-@torch.no_grad()
-def _pvad(scene: Scene, enrolled: Enrolled, vad: PersonalVad) -> NDArray[np.float32]:
-    features = torch.from_numpy(audio.features(SETTINGS, scene.noisy))[None]
-    found = vad.target_probability(features, enrolled.embeddings([scene]))
-    return np.asarray(found[0].numpy())
 
 
 def _kept(heard: Sequence[Heard], preset: Preset) -> dict[str, dict[str, float]]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from dyncp import audio
 from dyncp.checkpoint import load_checkpoint
 from dyncp.data.speakers import Split
 from dyncp.data.speech import CACHE_FOLDER
@@ -72,6 +73,14 @@ def observe_scenes(
         speech = speech_labels(scene)[: len(gates)]
         parts.append((gates, speech, probability, np.full(len(gates), number)))
     return Seen(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+@torch.no_grad()
+def target_probability(scene: Scene, enrolled: Enrolled, vad: PersonalVad) -> np.ndarray:
+    """What the pVAD says of a scene: that its user speaks, float32 ``[frames]``, 0..1."""
+    features = torch.from_numpy(audio.features(SETTINGS, scene.noisy))[None]
+    found = vad.target_probability(features, enrolled.embeddings([scene]))
+    return np.asarray(found[0].numpy())
 
 
 def scenes_of(enrolled: Enrolled, count: int) -> list[Scene]:
