@@ -78,7 +78,7 @@ def load_embedding(path: str | Path, dimensions: int) -> Embedding:
         raise UserError(f"cannot read embedding {path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{path} is not an embedding; make one with `python -m dyncp enrol`"
+            f"{path} is not an embedding; make one with `python -m dyncp.personal enrol`"
         ) from error
     if version != FORMAT:
         raise UserError(f"{path}: embedding format {version}, expected {FORMAT}")

@@ -48,6 +48,8 @@ def _probe(args: argparse.Namespace) -> None:
     from dyncp.personal.results_page import probe_table
     from dyncp.personal.target_probe import probe_checkpoint
 
+    if args.scenes < 1 or args.test_scenes < 1:
+        raise UserError("--scenes and --test-scenes must be at least 1")
     path = enhancer_path(args.shipped, args.network, args.recipe)
     judged = probe_checkpoint(path, args.shipped, args.scenes, args.test_scenes)
     print("\n".join(probe_table(judged)))
@@ -58,6 +60,7 @@ def _score(args: argparse.Namespace) -> None:
     import json
 
     from dyncp.files import write_text
+    from dyncp.personal.checkpoints import load_enhancer
     from dyncp.personal.dnsmos import open_dnsmos
     from dyncp.personal.recogniser import open_recogniser
     from dyncp.personal.results_page import page
@@ -75,6 +78,8 @@ def _score(args: argparse.Namespace) -> None:
     # S2-soft is S2's other form: scored where it is asked for.
     recipes = args.recipes or [name for name in recipe_names() if "-" not in name]
     chosen = [(network, recipe) for network in args.networks for recipe in recipes]
+    for network, recipe in chosen:  # what is missing is said now, not after an hour
+        load_enhancer(network, recipe, args.shipped)
     exam = Exam(args.scenes, args.seconds, args.shipped, judges)
     scores = list(run_exam(exam, chosen, args.shipped))
     table = rows(scores)

@@ -19,6 +19,7 @@ from dyncp.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from dyncp.errors import UserError
 from dyncp.files import write_bytes, write_text
 from dyncp.network import GatedConvFSENet
+from dyncp.personal import settings
 from dyncp.personal.enhancers import Enhancer
 from dyncp.personal.pvad import PersonalVad
 from dyncp.personal.settings import STEM, encoder_settings, network, pvad_settings
@@ -78,14 +79,16 @@ def _load_weights(path: Path, module: nn.Module, base: Path | None = None) -> No
             )
         try:
             content = torch.load(file, map_location="cpu", weights_only=True)
+            version = content["format"]
             weights = {
                 name: tensor.float() if tensor.is_floating_point() else tensor
                 for name, tensor in content["weights"].items()
             }
         except Exception as error:  # torch.load raises whatever its unpickler met
-            raise UserError(f"{file} is not a checkpoint of this project: {error}") from error
-        if content["format"] != _FORMAT:
-            raise UserError(f"{file}: checkpoint format {content['format']}, expected {_FORMAT}")
+            line = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UserError(f"{file} is not a checkpoint of this project: {line}") from error
+        if version != _FORMAT:
+            raise UserError(f"{file}: checkpoint format {version}, expected {_FORMAT}")
         found |= weights
     try:
         module.load_state_dict(found)
@@ -114,7 +117,7 @@ def load_enhancer(name: str, recipe: str, folder: Path = SHIPPED) -> Enhancer:
     """A network trained by a recipe, in evaluation mode; raises :class:`UserError` naming the
     file that is missing or does not fit."""
     enhancer = Enhancer(network(name), encoder_settings()[1])
-    path = enhancer_path(folder, name, recipe)
+    path = enhancer_path(folder, name, settings.recipe(recipe).name)
     if isinstance(enhancer.network, GatedConvFSENet):
         enhancer.network = load_checkpoint(path, expect=enhancer.preset).network
     else:

@@ -39,7 +39,10 @@ def open_recogniser(name: str, sample_rate: int) -> Recogniser:
         raise UserError(
             f"--recogniser must be {POCKETSPHINX} or a command with {{wav}} in it, not '{name}'"
         )
-    words = shlex.split(name)
+    try:
+        words = shlex.split(name)
+    except ValueError as error:
+        raise UserError(f"--recogniser '{name}' is not a command line: {error}") from error
 
     def recognise(samples: np.ndarray) -> str:
         with tempfile.TemporaryDirectory(prefix="words-") as folder:
@@ -54,7 +57,13 @@ def open_recogniser(name: str, sample_rate: int) -> Recogniser:
 def _printed(command: list[str]) -> str:
     try:
         done = subprocess.run(
-            command, capture_output=True, check=False, text=True, timeout=_SECONDS
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_SECONDS,
         )
     except OSError as error:
         raise UserError(f"the recogniser '{command[0]}' cannot be run: {error.strerror}") from error

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dyncp.errors import UserError
 from dyncp.personal import settings
 from dyncp.personal.checkpoints import enhancer_path
 from dyncp.personal.table import markdown
@@ -28,7 +29,7 @@ def page(
     table: Sequence[dict[str, Any]],
     verdicts: Sequence[dict[str, Any]],
 ) -> str:
-    """Markdown."""
+    """Markdown; raises :class:`UserError` naming a record that is not there."""
     lines = [
         _ABOUT.format(scenes=scenes, seconds=seconds),
         markdown(table, verdicts),
@@ -75,6 +76,8 @@ def probe_table(judged: dict[str, Any]) -> list[str]:
 
 def _record(name: str, recipe: str, shipped: Path) -> dict[str, Any]:
     file = enhancer_path(shipped, name, recipe).with_suffix(".json")
+    if not file.is_file():
+        raise UserError(f"no such record: {file}; it belongs beside the weights")
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return found
 

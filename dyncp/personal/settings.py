@@ -94,8 +94,8 @@ def network(name: str) -> NetworkSettings:
 
 def schedule(name: str, recipe_name: str) -> Schedule:
     """How a network is trained by a recipe, or as the stem; a preset's stem as the preset says."""
-    values = _settings()["training"][name]
     found = network(name)
+    values = _settings()["training"][name]
     if recipe_name == STEM and isinstance(found.shape, Preset):
         training = dataclasses.asdict(found.shape.training)
         return _schedule(training | {"warm_up_steps": values["recipe"]["warm_up_steps"]})

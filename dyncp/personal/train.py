@@ -64,11 +64,12 @@ def _train_pvad(folder: Path, shipped: Path) -> None:
 
 
 def _train_enhancer(name: str, recipe: str, folder: Path, shipped: Path) -> None:
+    how = settings.recipe(recipe)
     encoder = load_encoder(shipped)
     start = None if recipe == settings.STEM else load_enhancer(name, settings.STEM, shipped)
     task = EnhancerTask(
         Enhancer(settings.network(name), encoder.dimensions),
-        settings.recipe(recipe),
+        how,
         settings.schedule(name, recipe),
         encoder=encoder,
         vad=load_pvad(shipped),

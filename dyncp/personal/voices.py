@@ -25,8 +25,9 @@ _FEWEST_ENROL = 3
 
 @dataclass(frozen=True, eq=False)
 class Voice:
-    """``talk`` and ``enrol`` share no sentence: int16 ``[samples]`` each, peak 0.5.
+    """``talk`` and ``enrol``: int16 ``[samples]`` each, peak 0.5; they share no sentence.
 
+    (In the training split, where nothing is judged, one that was drawn twice may be in both.)
     ``person`` is equal for voices made of one human or one synthesiser's variant.
     """
 
@@ -82,14 +83,18 @@ def load_voices(split: Split, speech: list[list[np.ndarray]]) -> list[Voice]:
             }
         for speed, said in at_speed.items():
             kept = max(_FEWEST_ENROL, int(len(said) * _ENROL_SHARE))
+            talk, enrol = said[:-kept], said[-kept:]
+            if split != "train":  # "of course" may have been drawn twice
+                known = {sentence.tobytes() for sentence in enrol}
+                talk = [sentence for sentence in talk if sentence.tobytes() not in known]
             voices.append(
                 Voice(
                     name=speaker.name if speed == 10 else f"{speaker.name}@{speed / 10}",
                     person=speaker.human,
                     gender=speaker.gender,
                     recorded=speaker.recorded,
-                    talk=said[:-kept],
-                    enrol=said[-kept:],
+                    talk=talk,
+                    enrol=enrol,
                 )
             )
     return voices
