@@ -118,8 +118,10 @@ def _kept(heard: Sequence[Heard], preset: Preset) -> dict[str, dict[str, float]]
         values["executed_macs"] = float(one.streamed.executed_macs.mean())
         for name, value in values.items():
             row.setdefault(name, []).append(value)
-    return {
-        scenario: {name: float(np.nanmean(values)) for name, values in row.items()}
-        | {"scenes": len(row["executed_macs"])}
-        for scenario, row in sorted(found.items())
-    }
+    kept: dict[str, dict[str, float]] = {}
+    for scenario, row in sorted(found.items()):
+        # PESQ has no value where it finds no speech.
+        known = {name: [v for v in values if not np.isnan(v)] for name, values in row.items()}
+        kept[scenario] = {name: float(np.mean(values)) for name, values in known.items() if values}
+        kept[scenario]["scenes"] = len(row["executed_macs"])
+    return kept
