@@ -138,6 +138,21 @@ def test_a_banner_that_comes_late_does_not_shift_the_replies() -> None:
     assert client.timestamp() == 7
 
 
+@pytest.mark.parametrize("lost", [b"", b"e-[Unknown command: me]\r\nm-ready\r\n"])
+def test_a_question_that_a_starting_board_lost_is_asked_again(
+    lost: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And answers to both, should it only be slow, do not shift what follows."""
+    monkeypatch.setattr("firmware_bridge.mlperf_client._AGAIN_SECONDS", 0.01)
+    name = b"m-name-dut-[x]\r\nm-ready\r\n"
+    rest = answers(timestamp=b"m-lap-us-7\r\nm-ready\r\n", results=b"m-results-[1]\r\nm-ready\r\n")
+    for second in (name, name + name):
+        names = [lost, BANNER + second]
+        client = MlperfClient(Scripted(lambda t, n=names: n.pop(0) if t == "name" else rest(t)))  # type: ignore[misc]
+        assert client.name == "x"
+        assert client.results() == "m-results-[1]"
+
+
 def test_data_that_arrived_otherwise_are_an_error() -> None:
     data = bytes(8)
     words = {
