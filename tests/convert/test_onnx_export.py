@@ -77,7 +77,7 @@ def test_every_layers_weights_are_found(any_built: Built) -> None:
     for spec in layer_specs(any_built.preset):
         expected = layer_module(streaming, spec).weight.detach().numpy()
         np.testing.assert_array_equal(
-            any_built.weights[spec.name], expected.reshape(spec.outputs, spec.inputs)
+            any_built.weights[spec.name], expected.reshape(spec.outputs, spec.columns)
         )
 
 

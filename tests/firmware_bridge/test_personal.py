@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dyncp.embedding import nobody
 from dyncp.errors import UserError
 from firmware_bridge import messages
+from firmware_bridge.connect import open_session
 from firmware_bridge.emulator import EmulatorTransport
 from firmware_bridge.errors import RequestRefused
 from firmware_bridge.messages import MessageType, Request
@@ -174,7 +175,7 @@ def personal(tmp_path_factory: pytest.TempPathFactory) -> Built:
 @pytest.fixture(params=[BOARD, *(pytest.param(b, marks=pytest.mark.slow) for b in ("mps3-an547",))])
 def session(request: pytest.FixtureRequest, personal: Built) -> Iterator[Board]:
     board = load_board(request.param)
-    with Board(EmulatorTransport(board, firmware_of(personal, request.param))) as session:
+    with open_session(EmulatorTransport(board, firmware_of(personal, request.param))) as session:
         yield session
 
 

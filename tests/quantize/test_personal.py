@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from dyncp.embedding import nobody, real
 from dyncp.errors import UserError
+from dyncp.network import GatedConvFSENet
 from dyncp.preset import Preset
 from quantize.agreement import compare_with_float
 from quantize.arithmetic import Requantisation, quantise
 from quantize.balance import balance
-from quantize.calibrate import quantise_network
+from quantize.calibrate import quantise_network, round_network
 from quantize.clips import personalised, random_embedding
 from quantize.integer_model import IntegerModel
 from quantize.macs import dense_work, total
@@ -85,9 +86,19 @@ def test_nobodys_embedding_is_the_network_without_one(preset: Preset) -> None:
     whatever the embedding loses on the grids of the blocks' inputs."""
     model = tiny_model(preset)
     frames = frames_of(model, 40)
-    plain = IntegerModel(without_speaker(model)).run(frames)
+    stripped = without_speaker(model)
+    plain = IntegerModel(stripped).run(frames)
     for name, values in IntegerModel(model).run(frames).items():
         np.testing.assert_array_equal(values, plain[name], err_msg=name)
+    network = GatedConvFSENet(stripped.preset).eval()
+    network.load_state_dict(mixed_network(preset).state_dict(), strict=False)
+    grids = {name: grid for name, grid in model.activations.items() if name != "embedding"}
+    for name, wanted in round_network(network, grids).layers.items():
+        # Rows of other scales: those of the personalised network cover their columns, too.
+        layers, scale = (stripped.layers[name], wanted), grids[wanted.spec.input].scale
+        steps = [scale * layer.weight_scale.astype(np.float64) for layer in layers]
+        biases = [layer.bias * step for layer, step in zip(layers, steps, strict=True)]
+        assert (np.abs(biases[0] - biases[1]) <= sum(steps)).all(), name
 
 
 def test_a_reset_keeps_whom_it_was_told_to_keep_and_a_new_instance_keeps_everybody() -> None:

@@ -32,7 +32,9 @@ def test_the_plan_holds_the_quantised_models_integers(any_built: Built) -> None:
         source = model.layers[layer.name]
         output = model.activations[source.spec.output]
         multiplier, shift = model.multipliers(layer.name)
-        assert layer.weights.dtype == np.int8 and np.array_equal(layer.weights, source.weight)
+        own = layer.weights if layer.columns is None else np.hstack([layer.weights, layer.columns])
+        assert own.dtype == np.int8 and np.array_equal(own, source.weight)
+        assert layer.inputs == source.spec.inputs
         assert layer.bias.dtype == np.int32 and np.array_equal(layer.bias, source.bias)
         assert np.array_equal(layer.multiplier, multiplier)
         assert np.array_equal(layer.shift, shift)
