@@ -67,12 +67,14 @@ def history_hops(preset: Preset) -> int:
     """How many hops before a hop its result depends on: the network forgets all that is older.
 
     A block's output depends on the frames of its taps and, with gates, of its
-    average; blocks add up. A frame has samples of two hops, and a hop's output parts of two
+    average; gates of the hidden site closed the taps' frames too, by averages of their own
+    time. Blocks add up. A frame has samples of two hops, and a hop's output parts of two
     frames.
     """
     pool = preset.gate.pool_frames - 1 if preset.gate else 0
     taps = (DEPTHWISE_KERNEL - 1) * np.array(preset.network.block_dilations)
-    return int(np.maximum(taps, pool).sum()) + 2
+    closed = preset.gate is not None and preset.gate.site == "hidden"
+    return int((taps + pool if closed else np.maximum(taps, pool)).sum()) + 2
 
 
 def stream(

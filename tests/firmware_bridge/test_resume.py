@@ -128,9 +128,11 @@ def test_a_board_that_is_silent_for_a_while_is_waited_for(fake_board: FakeBoard)
 
 
 def test_the_history_is_that_of_the_network() -> None:
-    """Blocks add up: of each the longer of its taps and its average; and the two of the STFT."""
+    """Blocks add up: of each the longer of its taps and its average, or both where
+    gates close what the taps read; and the two of the STFT."""
     assert history_hops(tiny_preset("output", 1, 5)) == 4 + 4 + 2
     assert history_hops(tiny_preset("output", 1, 3)) == 2 + 4 + 2
+    assert history_hops(tiny_preset("hidden", 8, 5)) == (2 + 4) + (4 + 4) + 2
     assert history_hops(tiny_preset(None)) == 2 + 4 + 2
     paper = load_preset("paper")
     assert paper.gate

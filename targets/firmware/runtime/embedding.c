@@ -75,7 +75,10 @@ int32_t sluice_set_embedding(sluice_t *instance, const int8_t *values, size_t co
             return SLUICE_ERROR_VALUE;
         }
     }
-    memmove(sluice_int8_at(instance, personal->embedding), values, count);
+    int8_t *kept = sluice_int8_at(instance, personal->embedding);
+    if (values != kept) { /* as sluice_embedding gives it */
+        memcpy(kept, values, count);
+    }
     sluice_fold_embedding(instance);
     return SLUICE_OK;
 }

@@ -169,3 +169,17 @@ int32_t sluice_layer(const sluice_t *instance, uint32_t index, const char **name
     (void)counters;
     return SLUICE_ERROR_ARGUMENT;
 }
+
+int32_t sluice_set_embedding(sluice_t *instance, const int8_t *values, size_t count)
+{
+    (void)instance;
+    (void)values;
+    (void)count;
+    return SLUICE_ERROR_EMBEDDING;
+}
+
+const int8_t *sluice_embedding(const sluice_t *instance)
+{
+    (void)instance;
+    return NULL;
+}
