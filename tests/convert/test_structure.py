@@ -26,7 +26,6 @@ def test_only_the_networks_own_operators_are_there(any_built: Built) -> None:
     expected["CONV_2D"] = 2 + blocks * (4 if gate else 2)
     expected["CONCATENATION"] = blocks * (2 if has_pool_state(preset) else 1)
     if preset.speaker:  # beside the inputs of `up` and `squeeze`
-        expected["QUANTIZE"] = blocks
         expected["CONCATENATION"] += blocks * (2 if gate else 1)
     if gate:
         expected["GREATER"] = blocks
