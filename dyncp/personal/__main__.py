@@ -139,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     probe.add_argument("--test-scenes", type=int, default=104, help="to judge on; default 104")
     probe.set_defaults(run=_probe)
     score = commands.add_parser("score", help="the table of the recipes over TS1 to TS3")
-    score.add_argument("--networks", nargs="+", default=["e3net-small", "personal"])
+    score.add_argument("--networks", nargs="+", default=["personal"], help="default: personal")
     score.add_argument("--recipes", nargs="+", help="default: B1 to S3")
     score.add_argument("--scenes", type=int, default=26, help="of each scenario; default 26")
     score.add_argument("--seconds", type=float, default=6.0, help="a scene; default 6")
