@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from dyncp.errors import UserError
-from dyncp.files import replacing
 from dyncp.training.curves import Curves
 from dyncp.training.interrupt import StoppedEarly, listening
+from dyncp.training.run_state import write_state
+from dyncp.training.schedule import learning_rate
 
 _SAVE_SECONDS = 60.0
 _LARGEST_GRADIENT = 5.0
@@ -38,10 +39,7 @@ class Schedule:
     warm_up_steps: int
 
     def rate(self, step: int) -> float:
-        warm = min(1.0, (step + 1) / max(1, self.warm_up_steps))
-        cosine = 0.5 * (1 + math.cos(math.pi * step / self.steps))
-        span = self.learning_rate - self.final_learning_rate
-        return warm * (self.final_learning_rate + span * cosine)
+        return learning_rate(self, step, self.warm_up_steps)
 
 
 class Task(Protocol):
@@ -110,19 +108,16 @@ class Run:
         self.history, self.best = state["history"], state["best"]
 
     def _save(self) -> None:
-        with replacing(self.state_path) as temporary:
-            torch.save(
-                {
-                    "identity": self.task.identity,
-                    "module": self.task.module.state_dict(),
-                    "optimiser": self.optimiser.state_dict(),
-                    "step": self.step,
-                    "seconds": self.seconds,
-                    "history": self.history,
-                    "best": self.best,
-                },
-                temporary,
-            )
+        state = {
+            "identity": self.task.identity,
+            "module": self.task.module.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "history": self.history,
+            "best": self.best,
+        }
+        write_state(self.state_path, state)
 
     def run(self) -> None:
         """Train to the last step; the module then holds the best weights by validation.
