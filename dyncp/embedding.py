@@ -20,6 +20,8 @@ SCALE = 1 / 64
 ZERO_POINT = -128
 NEUTRAL = 2.0
 """The real value of a byte 0: the embedding of nobody has this everywhere."""
+RMS = 40 / 64
+"""Of the real values around :data:`NEUTRAL`, in every embedding that is not cut off."""
 LARGEST = 127
 """Bytes lie in -127..127: -128 is in no embedding."""
 FORMAT = 1
@@ -33,9 +35,9 @@ def nobody(dimensions: int) -> Embedding:
 
 
 def quantised(direction: NDArray[np.floating]) -> Embedding:
-    """int8 ``[..., D]`` of vectors of unit length: their RMS value becomes 40 steps."""
+    """int8 ``[..., D]`` of vectors of unit length: their RMS value becomes :data:`RMS`."""
     dimensions = direction.shape[-1]
-    steps = np.rint(np.asarray(direction, np.float64) * np.sqrt(dimensions) * 40)
+    steps = np.rint(np.asarray(direction, np.float64) * np.sqrt(dimensions) * (RMS / SCALE))
     return np.clip(steps, -LARGEST, LARGEST).astype(np.int8)
 
 

@@ -121,7 +121,8 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("name", choices=[ENCODER, PVAD, *network_names()])
     train.add_argument(
         "--recipe",
-        help=f"of an enhancer: stem, {', '.join(recipe_names())}; default: stem, then all",
+        help="of an enhancer: voice (of gated ones), stem, "
+        f"{', '.join(recipe_names())}; default: all of these",
     )
     train.add_argument("--folder", type=Path, default=_FOLDER, help="of the run's state")
     train.add_argument("--threads", type=int, help="that torch computes with")

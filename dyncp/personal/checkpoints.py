@@ -21,6 +21,7 @@ from dyncp.files import write_bytes, write_text
 from dyncp.network import GatedConvFSENet
 from dyncp.personal import settings
 from dyncp.personal.enhancers import Enhancer
+from dyncp.personal.guide import Guide
 from dyncp.personal.pvad import PersonalVad
 from dyncp.personal.settings import STEM, encoder_settings, network, pvad_settings
 from dyncp.personal.speaker_encoder import SpeakerEncoder
@@ -33,7 +34,11 @@ def enhancer_path(folder: Path, name: str, recipe: str) -> Path:
     return folder / f"{name}-{recipe}.pt"
 
 
-def save_module(path: Path, module: nn.Module, record: dict[str, Any]) -> None:
+def guide_path(folder: Path, name: str, stage: str) -> Path:
+    return folder / f"{name}-{stage}-guide.pt"
+
+
+def save_module(path: Path, module: nn.Module, record: dict[str, Any] | None = None) -> None:
     """Write the weights that are trained, as float16, and the record beside them as JSON."""
     trained = {name for name, weight in module.named_parameters() if weight.requires_grad}
     trained |= {name for name, _ in module.named_buffers()}
@@ -45,7 +50,8 @@ def save_module(path: Path, module: nn.Module, record: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save({"format": _FORMAT, "weights": weights}, buffer)
     write_bytes(path, buffer.getvalue())
-    _write_record(path, record)
+    if record is not None:
+        _write_record(path, record)
 
 
 def save_enhancer(path: Path, enhancer: Enhancer, record: dict[str, Any]) -> None:
@@ -111,6 +117,15 @@ def load_pvad(folder: Path = SHIPPED) -> PersonalVad:
     vad = PersonalVad(encoder_settings()[1], pvad_settings()[1])
     _load_weights(folder / "pvad.pt", vad)
     return vad
+
+
+def load_guide(name: str, stage: str, enhancer: Enhancer, folder: Path = SHIPPED) -> Guide | None:
+    """The heads that guided a stage of a gated network; None for other networks."""
+    if not isinstance(enhancer.network, GatedConvFSENet):
+        return None
+    guide = Guide(enhancer.network, encoder_settings()[1])
+    _load_weights(guide_path(folder, name, stage), guide)
+    return guide
 
 
 def load_enhancer(name: str, recipe: str, folder: Path = SHIPPED) -> Enhancer:

@@ -1,9 +1,9 @@
-"""Training of a personalised enhancer: the stem by B1, and from it every recipe."""
+"""Training of a personalised enhancer: its stages by B1, and from them every recipe."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,17 +18,22 @@ from dyncp.network import GatedConvFSENet
 from dyncp.personal.enhancers import Enhancer
 from dyncp.personal.enrolled import Enrolled
 from dyncp.personal.guide import Guide
+from dyncp.personal.likeness import start_likeness
 from dyncp.personal.losses import guided_loss
 from dyncp.personal.pvad import PersonalVad
 from dyncp.personal.run import Schedule
 from dyncp.personal.scenes import Scenario, Scene, SceneSource
 from dyncp.personal.settings import Recipe
 from dyncp.personal.speaker_encoder import SETTINGS, SpeakerEncoder
+from dyncp.personal.voices import SPEEDS
 from dyncp.preset import Preset
 from dyncp.training.loss import Transform, block_utilisation, utilisation_loss
 
 _UNENROLLED = 0.3
 """Of the TS2 scenes: those without an embedding, where every voice is kept. A device starts so."""
+_SILENT_SHARE = 0.25
+"""Of a guided network's batch: scenes whose target is silent, for the guide alone. The
+enhancement loss has the recipe's mix, whatever the guide hears."""
 _VALIDATION: dict[Scenario, int] = {"TS1": 16, "TS2": 12, "TS3": 8}
 _VALIDATION_SECONDS = 4.0
 _SILENCE = 1e-6
@@ -46,12 +51,22 @@ class Material(NamedTuple):
     voice: Tensor
     """Whose embedding it is, int ``[B]``; -1 nobody's."""
 
+    def first(self, count: int) -> Material:
+        return Material(*(tensor[:count] for tensor in self))
+
+    @property
+    def target(self) -> Tensor:
+        """Where somebody who enrolled speaks: bool ``[B, T]``."""
+        return self.active & (self.voice >= 0)[:, None]
+
 
 class EnhancerTask:
-    """One network by one recipe; ``start`` is the stem's weights, None for the stem itself.
+    """One network by one recipe; ``start`` is the stage before, None for the first.
 
     The network's own weights are what the module holds, beside the heads of a
-    :class:`dyncp.personal.guide.Guide` where the network is a gated one.
+    :class:`dyncp.personal.guide.Guide` where the network is a gated one; ``start_guide`` are
+    its heads, and ``likeness`` says that the first block of the second stack is to begin with
+    likenesses to the embedding. Training voices are heard at ``speeds``.
     """
 
     def __init__(
@@ -64,6 +79,9 @@ class EnhancerTask:
         vad: PersonalVad,
         cache: Path,
         start: Enhancer | None,
+        start_guide: Mapping[str, Tensor] | None = None,
+        likeness: bool = False,
+        speeds: Sequence[int] = SPEEDS,
     ) -> None:
         torch.manual_seed(schedule.seed)
         self.name = f"{enhancer.settings.name} by {recipe.name}"
@@ -74,13 +92,19 @@ class EnhancerTask:
         else:
             enhancer.load_state_dict(start.state_dict())
             enhancer.hold_basis()
-        self._start = _digest(enhancer)
         self.module = nn.ModuleDict({"enhancer": enhancer})
-        self._guide = None
+        self.guide = None
         if isinstance(enhancer.network, GatedConvFSENet):
-            self._guide = Guide(enhancer.network, encoder.dimensions)
-            self.module["guide"] = self._guide
-        self._train = Enrolled(SceneSource(SETTINGS.sample_rate, "train", cache), encoder)
+            self.guide = Guide(enhancer.network, encoder.dimensions)
+            self.module["guide"] = self.guide
+            if start_guide is not None:
+                self.guide.load_state_dict(start_guide)
+        self._start_guide = _digest(self.guide) if self.guide else None
+        self._train = Enrolled(SceneSource(SETTINGS.sample_rate, "train", cache, speeds), encoder)
+        if likeness and self.guide and isinstance(enhancer.network, GatedConvFSENet):
+            second_stack = len(enhancer.network.preset.network.dilations)
+            start_likeness(enhancer.network, second_stack, self.guide.voice, self._hear_some)
+        self._start = _digest(enhancer)
         unseen = Enrolled(SceneSource(SETTINGS.sample_rate, "validation", cache), encoder)
         self._transform = Transform(SETTINGS, torch.device("cpu"))
         self._validation = {
@@ -94,6 +118,13 @@ class EnhancerTask:
             for scenario, count in _VALIDATION.items()
         }
 
+    def _hear_some(self) -> None:
+        shares: dict[Scenario, float] = {"TS1": 0.5, "TS3": 0.5}
+        seconds, count = self.schedule.crop_seconds, 4 * self.schedule.batch
+        scenes = self._train.source.scenes((self.schedule.seed, 3), count, seconds, shares)
+        material = _material(self._train, scenes, None)
+        self.enhancer(material.noisy, material.embedding)
+
     @property
     def identity(self) -> dict[str, Any]:
         shape = self.enhancer.settings.shape
@@ -103,7 +134,8 @@ class EnhancerTask:
             "shares": dict(self.recipe.shares),
             "guidance": self.recipe.guidance,
             "start": self._start,
-            "vad": _digest(self._vad) if self._guide or self.recipe.guidance != "none" else None,
+            "vad": _digest(self._vad) if self.guide or self.recipe.guidance != "none" else None,
+            "guide": self._start_guide,
             "embeddings": self._train.key,
             **asdict(self.schedule),
         }
@@ -111,12 +143,14 @@ class EnhancerTask:
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         schedule, recipe = self.schedule, self.recipe
         seed = (schedule.seed, 0, step)
-        scenes = self._train.source.scenes(
-            seed, schedule.batch, schedule.crop_seconds, recipe.shares, _UNENROLLED
-        )
+        draw, seconds = self._train.source.scenes, schedule.crop_seconds
+        silent = int(_SILENT_SHARE * schedule.batch) if self.guide else 0
+        mixed = schedule.batch - silent
+        scenes = draw(seed, mixed, seconds, recipe.shares, _UNENROLLED)
+        scenes += draw([*seed, 2], silent, seconds, {"TS3": 1.0})
         material = _material(self._train, scenes, np.random.default_rng([*seed, 1]))
         output = self.enhancer(material.noisy, material.embedding)
-        loss = self._guided(output.samples, material)
+        loss = self._guided(output.samples[:mixed], material.first(mixed))
         extras = {"enhancement_loss": loss.item()}
         preset = self.enhancer.preset
         if preset is not None and preset.gate:
@@ -124,10 +158,9 @@ class EnhancerTask:
             extras["utilisation"] = shares.mean().item()
             off = utilisation_loss(shares, preset.gate, preset.training)
             loss = loss + preset.training.utilisation_weight * off
-        if self._guide:
+        if self.guide:
             features = self._transform.features(self._transform.spectrum(material.noisy))
-            target = material.active & (material.voice >= 0)[:, None]
-            told, more = self._guide.loss(self._vad, features, output.logits, target)
+            told, more = self.guide.loss(self._vad, features, output.logits, material.target)
             loss, extras = loss + told, extras | more
         return loss, extras
 
@@ -155,7 +188,8 @@ class EnhancerTask:
         """The unguided loss, weighted as the recipe mixes; by scenario what there is to gain.
 
         ``loss`` is of the recipe's scenarios alone. TS1 and TS2: SI-SDR gain in dB; TS3: by how
-        many dB the output is below the input.
+        many dB the output is below the input. Of a guided network the share of frames, 0..1, in
+        which the gates know whether the target speaks.
         """
         losses, found = {}, {}
         for scenario, material in self._validation.items():
@@ -174,6 +208,9 @@ class EnhancerTask:
                 found["TS3_decibels_down"] = (10 * (before / power).log10()).mean().item()
             else:
                 found[f"{scenario}_si_sdr_gain"] = _gain(output.samples, material)
+            if self.guide:
+                right = self.guide.right(output.logits, material.target)
+                found[f"{scenario}_target_accuracy"] = right
             if output.logits:
                 opened = torch.stack([(scores > 0).float().mean() for scores in output.logits])
                 found[f"{scenario}_open"] = opened.mean().item()

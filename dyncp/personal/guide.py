@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from dyncp.network import GatedConvFSENet, heaviside
 from dyncp.personal.pvad import PersonalVad
 
-VOICE_WEIGHT, TARGET_WEIGHT = 0.2, 0.2
+VOICE_WEIGHT, TARGET_WEIGHT = 0.2, 0.4
 
 
 class Guide(nn.Module):
@@ -24,7 +24,8 @@ class Guide(nn.Module):
 
     def __init__(self, network: GatedConvFSENet, dimensions: int) -> None:
         super().__init__()
-        channels, preset = network.preset.network.channels, network.preset
+        preset = network.preset
+        channels = preset.network.channels
         self.surrogate = preset.gate.surrogate if preset.gate else None
         self.voice = nn.Conv2d(channels, dimensions, 1)
         self.target = nn.Conv2d(channels, 1, 1)
@@ -50,11 +51,24 @@ class Guide(nn.Module):
         unlike = 1 - F.cosine_similarity(voice, heard, dim=1).mean()
         truth = active.to(voice.dtype)
         said = [self.target(self._seen["target"])[:, 0, :, 0]]
-        if self.gates is not None and self.surrogate is not None:
-            opened = heaviside(torch.cat(logits, dim=1), self.surrogate)
-            said.append(self.gates(opened)[:, 0])
+        if self.gates is not None:
+            said.append(self._said_by_gates(logits))
         wrong = torch.stack(
             [F.binary_cross_entropy_with_logits(s[:, : truth.shape[1]], truth) for s in said]
         )
         extras = {"voice_unlike": unlike.item(), "target_entropy": wrong[-1].item()}
         return VOICE_WEIGHT * unlike + TARGET_WEIGHT * wrong.sum(), extras
+
+    def right(self, logits: list[Tensor], active: Tensor) -> float:
+        """Share of frames in which the gates, or the last block, know of the target, 0..1."""
+        if self.gates is not None:
+            said = self._said_by_gates(logits)
+        else:
+            said = self.target(self._seen["target"])[:, 0, :, 0]
+        return ((said[:, : active.shape[1]] > 0) == active).float().mean().item()
+
+    def _said_by_gates(self, logits: list[Tensor]) -> Tensor:
+        assert self.gates is not None and self.surrogate is not None
+        opened = heaviside(torch.cat(logits, dim=1), self.surrogate)
+        said: Tensor = self.gates(opened)[:, 0]
+        return said

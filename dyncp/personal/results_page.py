@@ -42,7 +42,7 @@ def page(
         if name not in settings.network_names():
             continue
         own = [row["recipe"] for row in table if row["network"] == name]
-        lines += [_trained(name, recipe, shipped) for recipe in [settings.STEM, *own]]
+        lines += [_trained(name, recipe, shipped) for recipe in [*settings.stages(name), *own]]
     for name, recipe in dict.fromkeys((row["network"], row["recipe"]) for row in table):
         if name in settings.network_names():
             judged = _record(name, recipe, shipped).get("target_probes")

@@ -19,7 +19,7 @@ from dyncp.data.mixtures import _ROOM_SHARE, MixtureSource
 from dyncp.data.rooms import in_room
 from dyncp.data.speakers import Split
 from dyncp.data.speech import CACHE_FOLDER
-from dyncp.personal.voices import Voice, draw_voice, load_voices
+from dyncp.personal.voices import SPEEDS, Voice, draw_voice, load_voices
 
 Scenario = Literal["TS1", "TS2", "TS3"]
 SCENARIOS: tuple[Scenario, ...] = ("TS1", "TS2", "TS3")
@@ -60,9 +60,15 @@ class Scene:
 class SceneSource(MixtureSource):
     """Scenes of one split; what is drawn depends on the seed alone."""
 
-    def __init__(self, sample_rate: int, split: Split, cache: Path = CACHE_FOLDER) -> None:
+    def __init__(
+        self,
+        sample_rate: int,
+        split: Split,
+        cache: Path = CACHE_FOLDER,
+        speeds: Sequence[int] = SPEEDS,
+    ) -> None:
         super().__init__(sample_rate, split, cache)
-        self.voices: list[Voice] = load_voices(split, self._speech)
+        self.voices: list[Voice] = load_voices(split, self._speech, speeds)
 
     def enrolment(self, voice: int, rng: np.random.Generator | None = None) -> np.ndarray:
         """An enrolment recording, float32 ``[samples]``: three sentences, drawn or the first."""

@@ -15,11 +15,12 @@ from dyncp.personal.e3net import E3NetShape
 from dyncp.personal.losses import Guidance
 from dyncp.personal.run import Schedule
 from dyncp.personal.scenes import SCENARIOS, Scenario
+from dyncp.personal.voices import SPEEDS
 from dyncp.preset import Preset, load_preset
 
 _FILE = Path(__file__).with_name("settings.toml")
-STEM = "stem"
-"""What every recipe of a network goes on from."""
+VOICE, STEM = "voice", "stem"
+"""What the stem of a gated network goes on from, and what every recipe goes on from."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,20 @@ def pvad_settings() -> tuple[Schedule, int]:
     return _schedule(values), values["width"]
 
 
+def speeds(name: str) -> tuple[int, ...]:
+    """At how many tenths of their speed a training plays its voices: the VAD's, or a network's."""
+    values = _settings()["pvad"] if name == "pvad" else _settings()["training"][name]
+    return tuple(values.get("speeds", SPEEDS))
+
+
 def recipe_names() -> list[str]:
     return list(_settings()["recipe"])
 
 
 def recipe(name: str) -> Recipe:
-    """A recipe, or the stem; raises :class:`UserError` for a name that is neither."""
-    if name == STEM:
-        return dataclasses.replace(recipe("B1"), name=STEM)
+    """A recipe, or a stage before; raises :class:`UserError` for a name that is neither."""
+    if name in (VOICE, STEM):
+        return dataclasses.replace(recipe("B1"), name=name)
     if name not in recipe_names():
         raise UserError(
             f"unknown recipe '{name}'; choose one of {STEM}, {', '.join(recipe_names())}"
@@ -93,10 +100,27 @@ def network(name: str) -> NetworkSettings:
 
 
 def schedule(name: str, recipe_name: str) -> Schedule:
-    """How a network is trained by a recipe, or as the stem; a preset's stem as the preset says."""
+    """How a network is trained by a recipe or in a stage; a preset's stem as the preset says."""
     found = network(name)
     values = _settings()["training"][name]
     if recipe_name == STEM and isinstance(found.shape, Preset):
         training = dataclasses.asdict(found.shape.training)
         return _schedule(training | {"warm_up_steps": values["recipe"]["warm_up_steps"]})
-    return _schedule(values[STEM if recipe_name == STEM else "recipe"])
+    return _schedule(values[recipe_name if recipe_name in (VOICE, STEM) else "recipe"])
+
+
+def stages(name: str) -> list[str]:
+    """What is trained of a network before its recipes, in this order."""
+    return [VOICE, STEM] if isinstance(network(name).shape, Preset) else [STEM]
+
+
+def goes_on_from(name: str, recipe_name: str) -> str | None:
+    """The stage that a network's recipe or stage goes on from; None for the first.
+
+    Raises :class:`UserError` for a stage that the network does not have.
+    """
+    before = stages(name)
+    if recipe_name == VOICE and VOICE not in before:
+        raise UserError(f"'{name}' has no gates and no stage '{VOICE}'; its first is '{STEM}'")
+    number = before.index(recipe_name) if recipe_name in before else len(before)
+    return before[number - 1] if number else None

@@ -11,8 +11,10 @@ from dyncp.errors import UserError
 from dyncp.personal import settings
 from dyncp.personal.checkpoints import (
     enhancer_path,
+    guide_path,
     load_encoder,
     load_enhancer,
+    load_guide,
     load_pvad,
     save_enhancer,
     save_module,
@@ -29,7 +31,7 @@ ENCODER, PVAD = "encoder", "pvad"
 def train(
     name: str, recipe: str | None, folder: Path, shipped: Path, threads: int | None = None
 ) -> None:
-    """Train a network into ``shipped``; of an enhancer one recipe, or the stem and then all.
+    """Train a network into ``shipped``; of an enhancer one recipe, or its stages and then all.
 
     State is kept under ``folder``. Raises :class:`UserError` for an unknown name, or where a
     checkpoint lacks that the training goes on from.
@@ -41,7 +43,7 @@ def train(
             raise UserError(f"'{name}' has no recipes; leave out --recipe")
         (_train_encoder if name == ENCODER else _train_pvad)(folder / name, shipped)
         return
-    for one in [recipe] if recipe else [settings.STEM, *settings.recipe_names()]:
+    for one in [recipe] if recipe else [*settings.stages(name), *settings.recipe_names()]:
         _train_enhancer(name, one, folder / f"{name}-{one}", shipped)
 
 
@@ -56,7 +58,7 @@ def _train_encoder(folder: Path, shipped: Path) -> None:
 
 def _train_pvad(folder: Path, shipped: Path) -> None:
     schedule, width = settings.pvad_settings()
-    task = VadTask(schedule, width, load_encoder(shipped), CACHE_FOLDER)
+    task = VadTask(schedule, width, load_encoder(shipped), CACHE_FOLDER, settings.speeds(PVAD))
     run = Run(task, folder)
     run.run()
     save_module(shipped / "pvad.pt", task.module, run.record())
@@ -66,7 +68,9 @@ def _train_pvad(folder: Path, shipped: Path) -> None:
 def _train_enhancer(name: str, recipe: str, folder: Path, shipped: Path) -> None:
     how = settings.recipe(recipe)
     encoder = load_encoder(shipped)
-    start = None if recipe == settings.STEM else load_enhancer(name, settings.STEM, shipped)
+    before = settings.goes_on_from(name, recipe)
+    start = load_enhancer(name, before, shipped) if before else None
+    guide = load_guide(name, before, start, shipped) if before and start else None
     task = EnhancerTask(
         Enhancer(settings.network(name), encoder.dimensions),
         how,
@@ -75,9 +79,14 @@ def _train_enhancer(name: str, recipe: str, folder: Path, shipped: Path) -> None
         vad=load_pvad(shipped),
         cache=CACHE_FOLDER,
         start=start,
+        start_guide=guide.state_dict() if guide else None,
+        likeness=before == settings.VOICE,
+        speeds=settings.speeds(name),
     )
     run = Run(task, folder)
     run.run()
     path = enhancer_path(shipped, name, recipe)
     save_enhancer(path, task.enhancer, run.record())
+    if recipe in settings.stages(name) and task.guide:
+        save_module(guide_path(shipped, name, recipe), task.guide)
     print(f"wrote {path} and its record")

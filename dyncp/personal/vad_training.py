@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from dyncp.personal.pvad import PersonalVad, speech_labels, target_accuracy, vad
 from dyncp.personal.run import Schedule
 from dyncp.personal.scenes import Scenario, Scene, SceneSource
 from dyncp.personal.speaker_encoder import SETTINGS, SpeakerEncoder
+from dyncp.personal.voices import SPEEDS
 from dyncp.training.loss import Transform
 
 _SHARES: dict[Scenario, float] = {"TS1": 0.5, "TS2": 0.2, "TS3": 0.3}
@@ -27,13 +29,18 @@ class VadTask:
     name = "personalised VAD"
 
     def __init__(
-        self, schedule: Schedule, width: int, encoder: SpeakerEncoder, cache: Path
+        self,
+        schedule: Schedule,
+        width: int,
+        encoder: SpeakerEncoder,
+        cache: Path,
+        speeds: Sequence[int] = SPEEDS,
     ) -> None:
         torch.manual_seed(schedule.seed)
         self.schedule = schedule
         self.module = PersonalVad(encoder.dimensions, width)
         self.module.start_as(encoder)
-        self._train = Enrolled(SceneSource(SETTINGS.sample_rate, "train", cache), encoder)
+        self._train = Enrolled(SceneSource(SETTINGS.sample_rate, "train", cache, speeds), encoder)
         unseen = Enrolled(SceneSource(SETTINGS.sample_rate, "validation", cache), encoder)
         self._key = self._train.key
         self._transform = Transform(SETTINGS, torch.device("cpu"))

@@ -1,7 +1,7 @@
 """The voices that can be told apart, each with sentences to talk and sentences to enrol by.
 
 A voice is a speaker at one speed of playing: pitch and formants move with the speed, which
-makes three voices of one in the training split (Kaldi's speed perturbation, with new
+makes several voices of one in the training split (Kaldi's speed perturbation, with new
 speakers). Two voices of one person never meet in a scene.
 """
 
@@ -19,6 +19,8 @@ from dyncp.data.sentences import sentence
 from dyncp.data.speakers import _RECORDED_SHARE, SPLITS, Gender, Split, speakers
 from dyncp.data.speech import _SPEEDS
 
+SPEEDS: tuple[int, ...] = _SPEEDS
+"""Tenths of the speed that a training voice was spoken at."""
 _ENROL_SHARE = 0.25
 _FEWEST_ENROL = 3
 
@@ -61,10 +63,13 @@ class _AtSpeed(Sequence[np.ndarray]):
         return self._played[index]
 
 
-def load_voices(split: Split, speech: list[list[np.ndarray]]) -> list[Voice]:
+def load_voices(
+    split: Split, speech: list[list[np.ndarray]], speeds: Sequence[int] = SPEEDS
+) -> list[Voice]:
     """Every voice of a split; a quarter of its sentences, and three at least, are for enrolment.
 
-    ``speech``: what :func:`dyncp.data.speech.load_speech` gives for the split.
+    ``speech``: what :func:`dyncp.data.speech.load_speech` gives for the split; ``speeds``: of
+    the synthesised voices of the training split, in tenths (recorded ones have those of the data).
     """
     voices = []
     at_speed: dict[int, Sequence[np.ndarray]]
@@ -79,7 +84,7 @@ def load_voices(split: Split, speech: list[list[np.ndarray]]) -> list[Voice]:
             }
         else:
             at_speed = {
-                speed: _AtSpeed(sentences, speed) if speed != 10 else sentences for speed in _SPEEDS
+                speed: _AtSpeed(sentences, speed) if speed != 10 else sentences for speed in speeds
             }
         for speed, said in at_speed.items():
             kept = max(_FEWEST_ENROL, int(len(said) * _ENROL_SHARE))

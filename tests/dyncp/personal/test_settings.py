@@ -46,6 +46,31 @@ def test_the_recipes_are_those_that_are_compared() -> None:
     assert (guidance["S1"], guidance["S2"], guidance["S3"]) == ("exclude", "noisy", "weight")
 
 
+@pytest.mark.parametrize("name", ["pvad", *settings.network_names()])
+def test_every_training_hears_voices_at_their_own_speed_too(name: str) -> None:
+    speeds = settings.speeds(name)
+    assert 10 in speeds and len(set(speeds)) == len(speeds) >= 3
+    assert all(7 <= speed <= 13 for speed in speeds)
+
+
+@pytest.mark.parametrize("name", settings.network_names())
+def test_every_network_goes_on_from_what_was_trained_before(name: str) -> None:
+    first, *later = settings.stages(name)
+    assert settings.goes_on_from(name, first) is None
+    for stage, before in zip(later, [first, *later], strict=False):
+        assert settings.goes_on_from(name, stage) == before
+    assert {settings.goes_on_from(name, r) for r in settings.recipe_names()} == {"stem"}
+    for stage in (first, *later):
+        assert sound(settings.schedule(name, stage))
+        assert settings.recipe(stage).shares == settings.recipe("B1").shares
+
+
+def test_only_gated_networks_learn_voices_first() -> None:
+    assert settings.stages("personal") == ["voice", "stem"]
+    with pytest.raises(UserError, match="'e3net-small' has no gates and no stage 'voice'"):
+        settings.goes_on_from("e3net-small", "voice")
+
+
 @pytest.mark.parametrize("name", settings.network_names())
 def test_every_network_has_its_schedules(name: str) -> None:
     found = settings.network(name)

@@ -13,7 +13,14 @@ import torch
 from dyncp.checkpoint import load_checkpoint
 from dyncp.errors import UserError
 from dyncp.personal import encoder_training, enhancer_training, settings, train, vad_training
-from dyncp.personal.checkpoints import load_encoder, load_enhancer, load_pvad, save_enhancer
+from dyncp.personal.checkpoints import (
+    SHIPPED,
+    load_encoder,
+    load_enhancer,
+    load_guide,
+    load_pvad,
+    save_enhancer,
+)
 from dyncp.personal.e3net import E3NetShape
 from dyncp.personal.enhancer_training import EnhancerTask
 from dyncp.personal.enhancers import Enhancer
@@ -35,7 +42,7 @@ TINY = NetworkSettings("e3net-small", E3NetShape(64, 12, 8, 2))
 def quick(monkeypatch: pytest.MonkeyPatch, unseen: SceneSource) -> None:
     """Two steps on little, with the validation's voices in place of the training's many."""
     for module in (encoder_training, vad_training, enhancer_training):
-        monkeypatch.setattr(module, "SceneSource", lambda rate, split, cache: unseen)
+        monkeypatch.setattr(module, "SceneSource", lambda rate, split, cache, speeds=(): unseen)
     monkeypatch.setattr(settings, "encoder_settings", lambda: (QUICK, 32))
     monkeypatch.setattr(settings, "pvad_settings", lambda: (QUICK, 64))
     monkeypatch.setattr(settings, "schedule", lambda name, recipe: QUICK)
@@ -91,6 +98,8 @@ def gated() -> NetworkSettings:
     values = tiny_values()
     values["audio"].update(n_fft=512, hop=256, bins=257)
     values["speaker"] = {"dimensions": 32}
+    # Four hidden channels for each dimension and some more, in a second stack.
+    values["network"] |= {"hidden": 144, "stacks": 2}
     return NetworkSettings("tiny", parse_preset("tiny-personal", values, "tiny-personal"))
 
 
@@ -175,6 +184,72 @@ def test_the_heads_that_teach_a_gated_network_are_not_shipped(tmp_path: Path) ->
     save_enhancer(tmp_path / "tiny.pt", made.enhancer, {})
     shipped = load_checkpoint(tmp_path / "tiny.pt", expect=made.enhancer.preset).network
     assert shipped.state_dict().keys() == made.enhancer.network.state_dict().keys()
+
+
+def test_the_guide_hears_silent_targets_of_which_the_recipes_loss_knows_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """B1 is the baseline without inactive targets: its enhancement loss must not see one."""
+    made = task("B1", gated())
+    made.schedule = replace(QUICK, batch=8)
+    assert made.guide
+    judged, told = [], []
+
+    def guided(samples: torch.Tensor, material: enhancer_training.Material) -> torch.Tensor:
+        assert len(samples) == len(material.noisy) == len(material.voice)
+        judged.append(material.reference.abs().amax(dim=1) > 0)
+        return samples.sum() * 0
+
+    def loss(
+        vad: object, features: object, logits: object, active: torch.Tensor
+    ) -> tuple[torch.Tensor, dict[str, float]]:
+        told.append(active)
+        return torch.zeros(()), {}
+
+    monkeypatch.setattr(made, "_guided", guided)
+    monkeypatch.setattr(made.guide, "loss", loss)
+    made.loss(0)
+    assert judged[0].tolist() == [True] * 6
+    assert len(told[0]) == 8 and not told[0][6:].any()
+
+
+def test_a_recipe_goes_on_with_the_heads_of_its_stem(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """New heads would first have to learn what the stem's gates say."""
+    network = gated()
+    for place in ("dyncp.personal.settings.network", "dyncp.personal.checkpoints.network"):
+        monkeypatch.setattr(place, lambda name: network)
+    for name in ("encoder", "pvad"):
+        train.train(name, None, tmp_path, tmp_path)
+    for stage in ("voice", "stem"):
+        train.train("personal", stage, tmp_path, tmp_path)
+    begun = []
+    monkeypatch.setattr(Run, "run", lambda run: begun.append(run.task))
+    monkeypatch.setattr(Run, "record", lambda run: {})
+    train.train("personal", "S1", tmp_path, tmp_path)
+    stem = load_enhancer("personal", "stem", tmp_path)
+    heads = load_guide("personal", "stem", stem, tmp_path)
+    assert heads
+    for name, weight in heads.state_dict().items():
+        assert torch.equal(begun[0].guide.state_dict()[name], weight), name
+    (tmp_path / "personal-stem-guide.pt").unlink()
+    with pytest.raises(UserError, match=r"no such checkpoint: \S*personal-stem-guide\.pt"):
+        train.train("personal", "S2", tmp_path, tmp_path)
+
+
+def test_the_stem_alone_begins_with_likenesses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recipe that built them anew would undo what the stem has learnt."""
+    asked = []
+    monkeypatch.setattr(train, "EnhancerTask", lambda *a, **k: asked.append(k["likeness"]))
+    monkeypatch.setattr(train, "Run", lambda *a: (_ for _ in ()).throw(UserError("asked")))
+    monkeypatch.setattr(train, "load_enhancer", lambda *a: Enhancer(gated(), 32))
+    monkeypatch.setattr(train, "load_guide", lambda *a: None)
+    monkeypatch.setattr(settings, "network", lambda name: gated())
+    for recipe in ("voice", "stem", "B1"):
+        with pytest.raises(UserError, match="asked"):
+            train.train("personal", recipe, Path("unused"), SHIPPED)
+    assert asked == [False, True, False]
 
 
 def test_heads_are_taught_by_the_gates_and_the_voice(monkeypatch: pytest.MonkeyPatch) -> None:

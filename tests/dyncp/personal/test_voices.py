@@ -109,6 +109,18 @@ def test_a_training_speaker_is_three_voices_of_one_person() -> None:
             assert middle == pytest.approx([200 * who + 35] * 3, rel=0.02, abs=2)
 
 
+def test_more_speeds_are_more_voices_of_the_synthesised_speakers() -> None:
+    """Fewer voices than the settings say would be heard, and learned by heart."""
+    everybody = speakers("train")
+    said = [[np.full(200, 1, np.int16)] * (108 if s.recorded else 36) for s in everybody]
+    voices = load_voices("train", said, (8, 9, 10, 11, 12))
+    recorded = sum(speaker.recorded for speaker in everybody)
+    assert len(voices) == 3 * recorded + 5 * (len(everybody) - recorded)
+    assert len({voice.name for voice in voices}) == len(voices)
+    assert {len(voice.talk[0]) for voice in voices if "@0.8" in voice.name} == {250}
+    assert {len(voice.talk[0]) for voice in voices if "@1.2" in voice.name} == {167}
+
+
 def test_a_fast_voice_is_higher_and_not_louder() -> None:
     tone = np.rint(8000 * np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE)).astype(np.int16)
     said = [[tone] * (108 if s.recorded else 36) for s in speakers("train")]
