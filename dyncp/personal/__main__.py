@@ -136,11 +136,13 @@ def _parser() -> argparse.ArgumentParser:
     probe = commands.add_parser("probe", help="fit on a network's gates who speaks")
     probe.add_argument("--network", default="personal")
     probe.add_argument("--recipe", required=True)
-    probe.add_argument("--scenes", type=int, default=200, help="to fit on, of 6 s; default 200")
+    probe.add_argument("--scenes", type=int, default=240, help="to fit on, of 6 s; default 240")
     probe.add_argument("--test-scenes", type=int, default=104, help="to judge on; default 104")
     probe.set_defaults(run=_probe)
     score = commands.add_parser("score", help="the table of the recipes over TS1 to TS3")
-    score.add_argument("--networks", nargs="+", default=["personal"], help="default: personal")
+    score.add_argument(
+        "--networks", nargs="+", default=["e3net-small", "personal"], help="default: both that ship"
+    )
     score.add_argument("--recipes", nargs="+", help="default: B1 to S3")
     score.add_argument("--scenes", type=int, default=26, help="of each scenario; default 26")
     score.add_argument("--seconds", type=float, default=6.0, help="a scene; default 6")

@@ -17,7 +17,7 @@ from dyncp.metrics import si_sdr
 from dyncp.network import GatedConvFSENet
 from dyncp.personal.enhancers import Enhancer
 from dyncp.personal.enrolled import Enrolled
-from dyncp.personal.guide import Guide
+from dyncp.personal.guide import TARGET_WEIGHT, Guide
 from dyncp.personal.likeness import start_likeness
 from dyncp.personal.losses import guided_loss
 from dyncp.personal.pvad import PersonalVad
@@ -34,7 +34,7 @@ _UNENROLLED = 0.3
 _SILENT_SHARE = 0.25
 """Of a guided network's batch: scenes whose target is silent, for the guide alone. The
 enhancement loss has the recipe's mix, whatever the guide hears."""
-_VALIDATION: dict[Scenario, int] = {"TS1": 16, "TS2": 12, "TS3": 8}
+_VALIDATION: dict[Scenario, int] = {"TS1": 24, "TS2": 16, "TS3": 24}
 _VALIDATION_SECONDS = 4.0
 _SILENCE = 1e-6
 
@@ -189,9 +189,10 @@ class EnhancerTask:
 
         ``loss`` is of the recipe's scenarios alone. TS1 and TS2: SI-SDR gain in dB; TS3: by how
         many dB the output is below the input. Of a guided network the share of frames, 0..1, in
-        which the gates know whether the target speaks.
+        which the gates know whether the target speaks; its ``loss`` has what they are unsure of.
         """
         losses, found = {}, {}
+        unsure = []
         for scenario, material in self._validation.items():
             output = self.enhancer(material.noisy, material.embedding)
             length = output.samples.shape[1]
@@ -209,15 +210,16 @@ class EnhancerTask:
             else:
                 found[f"{scenario}_si_sdr_gain"] = _gain(output.samples, material)
             if self.guide:
-                right = self.guide.right(output.logits, material.target)
+                right, entropy = self.guide.judge(output.logits, material.target)
                 found[f"{scenario}_target_accuracy"] = right
+                unsure.append(TARGET_WEIGHT * entropy)
             if output.logits:
                 opened = torch.stack([(scores > 0).float().mean() for scores in output.logits])
                 found[f"{scenario}_open"] = opened.mean().item()
         shares = self.recipe.shares
         total = sum(shares.values())
         loss = sum(losses[name] * share for name, share in shares.items()) / total
-        return {"loss": loss, **found}
+        return {"loss": loss + (float(np.mean(unsure)) if unsure else 0.0), **found}
 
 
 def _material(

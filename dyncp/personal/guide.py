@@ -50,25 +50,26 @@ class Guide(nn.Module):
         voice = self.voice(self._seen["voice"])[..., 0]
         unlike = 1 - F.cosine_similarity(voice, heard, dim=1).mean()
         truth = active.to(voice.dtype)
-        said = [self.target(self._seen["target"])[:, 0, :, 0]]
-        if self.gates is not None:
-            said.append(self._said_by_gates(logits))
         wrong = torch.stack(
-            [F.binary_cross_entropy_with_logits(s[:, : truth.shape[1]], truth) for s in said]
+            [
+                F.binary_cross_entropy_with_logits(said[:, : truth.shape[1]], truth)
+                for said in self._said(logits)
+            ]
         )
         extras = {"voice_unlike": unlike.item(), "target_entropy": wrong[-1].item()}
         return VOICE_WEIGHT * unlike + TARGET_WEIGHT * wrong.sum(), extras
 
-    def right(self, logits: list[Tensor], active: Tensor) -> float:
-        """Share of frames in which the gates, or the last block, know of the target, 0..1."""
-        if self.gates is not None:
-            said = self._said_by_gates(logits)
-        else:
-            said = self.target(self._seen["target"])[:, 0, :, 0]
-        return ((said[:, : active.shape[1]] > 0) == active).float().mean().item()
+    def judge(self, logits: list[Tensor], active: Tensor) -> tuple[float, float]:
+        """Of what the gates, or the last block, say of the target: the share of frames in which
+        it is right, 0..1, and its cross entropy in nats."""
+        said = self._said(logits)[-1][:, : active.shape[1]]
+        entropy = F.binary_cross_entropy_with_logits(said, active.to(said.dtype))
+        return ((said > 0) == active).float().mean().item(), entropy.item()
 
-    def _said_by_gates(self, logits: list[Tensor]) -> Tensor:
-        assert self.gates is not None and self.surrogate is not None
-        opened = heaviside(torch.cat(logits, dim=1), self.surrogate)
-        said: Tensor = self.gates(opened)[:, 0]
+    def _said(self, logits: list[Tensor]) -> list[Tensor]:
+        """Scores for "the target speaks", by the last block and, if there are any, the gates."""
+        said = [self.target(self._seen["target"])[:, 0, :, 0]]
+        if self.gates is not None and self.surrogate is not None:
+            opened = heaviside(torch.cat(logits, dim=1), self.surrogate)
+            said.append(self.gates(opened)[:, 0])
         return said

@@ -9,7 +9,7 @@ import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -67,10 +67,13 @@ class Task(Protocol):
 
 
 class Run:
-    """A task's training in a folder; :meth:`run` goes on where the folder left off."""
+    """A task's training in a folder; :meth:`run` goes on where the folder left off.
 
-    def __init__(self, task: Task, folder: Path) -> None:
-        self.task, self.folder = task, folder
+    ``keep``: the weights of the best validation, or those of the last step.
+    """
+
+    def __init__(self, task: Task, folder: Path, keep: Literal["best", "last"] = "best") -> None:
+        self.task, self.folder, self.keep = task, folder, keep
         self.optimiser = torch.optim.Adam(task.module.parameters(), lr=0.0)
         self.step = 0
         self.seconds = 0.0
@@ -120,7 +123,7 @@ class Run:
         write_state(self.state_path, state)
 
     def run(self) -> None:
-        """Train to the last step; the module then holds the best weights by validation.
+        """Train to the last step; the module then holds the weights that are kept.
 
         Raises :class:`StoppedEarly` after SIGINT or SIGTERM, with the state saved.
         """
@@ -155,7 +158,8 @@ class Run:
                             f"of {steps}; saved, the same command goes on from there",
                             request.signal,
                         )
-        self.task.module.load_state_dict(self.best)
+        if self.keep == "best":
+            self.task.module.load_state_dict(self.best)
         self.task.module.eval()
 
     def _train_step(self) -> dict[str, float]:
@@ -188,12 +192,13 @@ class Run:
     def record(self) -> dict[str, Any]:
         """How the weights came to be, to ship beside them."""
         best = min(self.history, key=lambda entry: entry["loss"])
+        kept = {"best": best} if self.keep == "best" else {"last": self.history[-1]}
         schedule = self.task.schedule
         return {
             "identity": self.task.identity,
             "torch": str(torch.__version__),
             "hours": round(self.seconds / 3600, 2),
             "audio_hours_seen": round(self.step * schedule.batch * schedule.crop_seconds / 3600, 2),
-            "best": best,
+            **kept,
             "history": self.history,
         }

@@ -23,8 +23,10 @@ from dyncp.personal.enhancers import Enhancer
 from dyncp.personal.enrolled import Enrolled
 from dyncp.personal.pvad import PersonalVad, Speech, speech_labels
 from dyncp.personal.scenes import Scenario, Scene, SceneSource
-from dyncp.personal.settings import NetworkSettings
+from dyncp.personal.settings import NetworkSettings, network_names
+from dyncp.personal.settings import speeds as training_speeds
 from dyncp.personal.speaker_encoder import SETTINGS
+from dyncp.personal.voices import SPEEDS
 from dyncp.probes.linear import LinearModel, fit
 from dyncp.probes.shipped import SHIPPED_GATES, scores
 from dyncp.probes.tasks import Task, judge
@@ -35,6 +37,7 @@ _SHARES: dict[Scenario, float] = {"TS1": 0.5, "TS2": 0.2, "TS3": 0.3}
 _SECONDS = 6.0
 _STRIDE = 3
 """Probes are fitted on every third frame: neighbours are alike."""
+_GATE_COUNTS = (16, 32, 64, 128, SHIPPED_GATES)
 _TRAIN_SEED, _TEST_SEED = 41, 43
 
 
@@ -84,15 +87,15 @@ def target_probability(scene: Scene, enrolled: Enrolled, vad: PersonalVad) -> np
 
 
 def scenes_of(enrolled: Enrolled, count: int) -> list[Scene]:
-    """The scenes that probes are fitted on, or, of the test split, judged on."""
+    """The scenes that probes are fitted on, or, of other splits, chosen by and judged on."""
     seed = _TRAIN_SEED if enrolled.source.split == "train" else _TEST_SEED
     return enrolled.source.scenes((seed,), count, _SECONDS, _SHARES)
 
 
-def fit_target_probes(seen: Seen) -> list[dict[str, Any]]:
+def fit_target_probes(seen: Seen, most: int = SHIPPED_GATES) -> list[dict[str, Any]]:
     """Rows for :attr:`dyncp.checkpoint.Checkpoint.probes`: ``target`` and ``vad``.
 
-    They share the gates that matter most, as the probes of every checkpoint do.
+    They share the gates that matter most, ``most`` of them, as the probes of every checkpoint do.
     """
     gates = seen.gates[::_STRIDE]
 
@@ -104,7 +107,7 @@ def fit_target_probes(seen: Seen) -> list[dict[str, Any]]:
     for name in names:
         importance = fitted(name, np.arange(gates.shape[1])).importance
         total += importance / max(importance.sum(), 1e-12)
-    best = np.argsort(total, kind="stable")[::-1][:SHIPPED_GATES]
+    best = np.argsort(total, kind="stable")[::-1][:most]
     columns = np.sort(best[total[best] > 0])
     rows = []
     for name in names:
@@ -115,10 +118,25 @@ def fit_target_probes(seen: Seen) -> list[dict[str, Any]]:
     return rows
 
 
+def choose_target_probes(fitted_on: Seen, chosen_by: Seen) -> list[dict[str, Any]]:
+    """The probes of as many gates as tell most of voices that they were not fitted on.
+
+    Many gates know the training voices by heart; few say it of everybody.
+    """
+
+    def right(probes: list[dict[str, Any]]) -> float:
+        said = scores(probes[0], chosen_by.gates) > 0
+        return float((said == (chosen_by.labels(TARGET) > 0)).mean())
+
+    return max((fit_target_probes(fitted_on, most) for most in _GATE_COUNTS), key=right)
+
+
 def probe_checkpoint(path: Path, folder: Path, scenes: int, test_scenes: int) -> dict[str, Any]:
     """Fit the probes of a gated network's checkpoint and write them into it; give how they do.
 
-    ``folder``: of the encoder and the pVAD. The judgement goes into the record, too.
+    ``folder``: of the encoder and the pVAD. Fitted on ``scenes`` of training voices, chosen on
+    a third as many of the validation's, judged on ``test_scenes``. The judgement goes into the
+    record, too.
     """
     checkpoint = load_checkpoint(path)
     if checkpoint.preset.speaker is None or checkpoint.preset.gate is None:
@@ -126,12 +144,19 @@ def probe_checkpoint(path: Path, folder: Path, scenes: int, test_scenes: int) ->
     enhancer = Enhancer(NetworkSettings(checkpoint.preset.name, checkpoint.preset), 0)
     enhancer.network = checkpoint.network
     encoder, vad = load_encoder(folder), load_pvad(folder)
+    name = checkpoint.preset.name
+    speeds = training_speeds(name) if name in network_names() else SPEEDS
     seen = {}
-    splits: tuple[tuple[Split, int], ...] = (("train", scenes), ("test", test_scenes))
+    splits: tuple[tuple[Split, int], ...] = (
+        ("train", scenes),
+        ("validation", max(1, scenes // 3)),
+        ("test", test_scenes),
+    )
     for split, count in splits:
-        enrolled = Enrolled(SceneSource(SETTINGS.sample_rate, split, CACHE_FOLDER), encoder)
+        source = SceneSource(SETTINGS.sample_rate, split, CACHE_FOLDER, speeds)
+        enrolled = Enrolled(source, encoder)
         seen[split] = observe_scenes(enhancer, vad, enrolled, scenes_of(enrolled, count))
-    checkpoint.probes = fit_target_probes(seen["train"])
+    checkpoint.probes = choose_target_probes(seen["train"], seen["validation"])
     judged = judge_target_probes(checkpoint.probes, seen["test"], vad)
     judged |= {"scenes": scenes, "test_scenes": test_scenes}
     checkpoint.record["target_probes"] = judged

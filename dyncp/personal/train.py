@@ -83,10 +83,12 @@ def _train_enhancer(name: str, recipe: str, folder: Path, shipped: Path) -> None
         likeness=before == settings.VOICE,
         speeds=settings.speeds(name),
     )
-    run = Run(task, folder)
+    # A stage is there to be gone on from, and what it learns shows least in its own validation.
+    stage = recipe in settings.stages(name)
+    run = Run(task, folder, keep="last" if stage and task.guide else "best")
     run.run()
     path = enhancer_path(shipped, name, recipe)
     save_enhancer(path, task.enhancer, run.record())
-    if recipe in settings.stages(name) and task.guide:
+    if stage and task.guide:
         save_module(guide_path(shipped, name, recipe), task.guide)
     print(f"wrote {path} and its record")

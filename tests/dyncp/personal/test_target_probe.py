@@ -25,6 +25,7 @@ from dyncp.personal.settings import NetworkSettings
 from dyncp.personal.speaker_encoder import SETTINGS, SpeakerEncoder
 from dyncp.personal.target_probe import (
     Seen,
+    choose_target_probes,
     fit_target_probes,
     judge_target_probes,
     observe_scenes,
@@ -102,6 +103,33 @@ def test_probes_share_the_gates_that_a_device_looks_at() -> None:
     assert len(used[0] | used[1]) <= 256 and {ANSWER, SPOKEN} <= used[0] & used[1]
 
 
+def test_gates_that_know_voices_by_heart_are_not_taken() -> None:
+    """Gates that say it of the training's voices alone must not outvote the one that knows."""
+    rng = np.random.default_rng(6)
+
+    def with_learnt_gates(seen: Seen, learnt: bool) -> Seen:
+        target = seen.speech == Speech.TARGET
+        # A third of the time each is right by heart; of other voices they are noise.
+        gates = rng.random((FRAMES, 100)) < 0.5
+        if learnt:
+            gates = np.where(rng.random((FRAMES, 100)) < 0.35, target[:, None], gates)
+        weak = np.where(rng.random(FRAMES) < 0.85, target, ~target)
+        known = seen.gates.copy()
+        known[:, ANSWER] = weak
+        return Seen(np.concatenate([known, gates], axis=1), seen.speech, seen.vad, seen.scene)
+
+    train = with_learnt_gates(made_up(), True)
+    unseen = with_learnt_gates(made_up(seed=2), False)
+    chosen = choose_target_probes(train, unseen)
+    few, many = np.count_nonzero(chosen[0]["weights"]), 120
+    assert few < many
+    judged = [
+        judge_target_probes(probes, with_learnt_gates(made_up(seed=3), False), VAD)["target"]
+        for probes in (chosen, fit_target_probes(train))
+    ]
+    assert judged[0]["accuracy"] > judged[1]["accuracy"]
+
+
 @pytest.fixture(scope="module")
 def enrolled(examined: SceneSource) -> Enrolled:
     torch.manual_seed(1)
@@ -164,8 +192,10 @@ def test_the_probes_are_written_into_the_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unseen: SceneSource, examined: SceneSource
 ) -> None:
     """Scenes of training voices to fit on, here those of the validation; the test's to judge."""
-    sources = {"train": unseen, "test": examined}
-    monkeypatch.setattr(target_probe, "SceneSource", lambda rate, split, cache: sources[split])
+    sources = {"train": unseen, "validation": unseen, "test": examined}
+    monkeypatch.setattr(
+        target_probe, "SceneSource", lambda rate, split, cache, speeds: sources[split]
+    )
     monkeypatch.setattr(target_probe, "_SECONDS", 1.0)
     monkeypatch.setattr(target_probe, "load_pvad", lambda folder: PersonalVad(32, 4).eval())
     path = enhancer_path(tmp_path, "personal", "S2")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from dyncp.personal.checkpoints import (
 from dyncp.personal.e3net import E3NetShape
 from dyncp.personal.enhancer_training import EnhancerTask
 from dyncp.personal.enhancers import Enhancer
+from dyncp.personal.guide import TARGET_WEIGHT
 from dyncp.personal.pvad import PersonalVad
 from dyncp.personal.run import Run, Schedule
 from dyncp.personal.scenes import SceneSource
@@ -213,6 +215,20 @@ def test_the_guide_hears_silent_targets_of_which_the_recipes_loss_knows_nothing(
     assert len(told[0]) == 8 and not told[0][6:].any()
 
 
+def test_the_best_step_of_a_guided_network_is_also_sure_of_the_target(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = task("B1", gated())
+    assert made.guide
+    made.module.eval()
+    losses = []
+    for entropy in (0.0, 1.0):
+        monkeypatch.setattr(made.guide, "judge", lambda logits, active, e=entropy: (0.5, e))
+        with torch.no_grad():
+            losses.append(made.validate()["loss"])
+    assert losses[1] - losses[0] == pytest.approx(TARGET_WEIGHT, rel=1e-5)
+
+
 def test_a_recipe_goes_on_with_the_heads_of_its_stem(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -229,6 +245,7 @@ def test_a_recipe_goes_on_with_the_heads_of_its_stem(
     monkeypatch.setattr(Run, "record", lambda run: {})
     train.train("personal", "S1", tmp_path, tmp_path)
     stem = load_enhancer("personal", "stem", tmp_path)
+    assert "last" in json.loads((tmp_path / "personal-stem.json").read_text())
     heads = load_guide("personal", "stem", stem, tmp_path)
     assert heads
     for name, weight in heads.state_dict().items():
@@ -240,9 +257,19 @@ def test_a_recipe_goes_on_with_the_heads_of_its_stem(
 
 def test_the_stem_alone_begins_with_likenesses(monkeypatch: pytest.MonkeyPatch) -> None:
     """A recipe that built them anew would undo what the stem has learnt."""
-    asked = []
-    monkeypatch.setattr(train, "EnhancerTask", lambda *a, **k: asked.append(k["likeness"]))
-    monkeypatch.setattr(train, "Run", lambda *a: (_ for _ in ()).throw(UserError("asked")))
+    asked: list[bool] = []
+    kept: list[str] = []
+
+    def made(*given: object, likeness: bool, **rest: object) -> SimpleNamespace:
+        asked.append(likeness)
+        return SimpleNamespace(guide=True)
+
+    def begun(task: object, folder: Path, keep: str) -> Run:
+        kept.append(keep)
+        raise UserError("asked")
+
+    monkeypatch.setattr(train, "EnhancerTask", made)
+    monkeypatch.setattr(train, "Run", begun)
     monkeypatch.setattr(train, "load_enhancer", lambda *a: Enhancer(gated(), 32))
     monkeypatch.setattr(train, "load_guide", lambda *a: None)
     monkeypatch.setattr(settings, "network", lambda name: gated())
@@ -250,6 +277,7 @@ def test_the_stem_alone_begins_with_likenesses(monkeypatch: pytest.MonkeyPatch) 
         with pytest.raises(UserError, match="asked"):
             train.train("personal", recipe, Path("unused"), SHIPPED)
     assert asked == [False, True, False]
+    assert kept == ["last", "last", "best"]
 
 
 def test_heads_are_taught_by_the_gates_and_the_voice(monkeypatch: pytest.MonkeyPatch) -> None:
