@@ -32,7 +32,7 @@ def _train(args: argparse.Namespace) -> int | None:
         resumed = trainer.resume()
         if world.is_main:
             if resumed:
-                print(f"going on at step {trainer.step} of {preset.training.steps}")
+                print(f"going on at step {trainer.step} of {preset.total_steps}")
             viewer = Path(sys.executable).with_name("tensorboard")
             print(f"curves: {viewer} --logdir {trainer.curves_path}", flush=True)
         try:

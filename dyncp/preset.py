@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from dyncp.errors import UserError
+from dyncp.preset_checks import check
 
 PRESET_FOLDER = Path(__file__).parent / "presets"
 
@@ -83,6 +83,14 @@ class Speaker:
     dimensions: int
 
 
+def _given(section: Training | Refinement) -> dict[str, Any]:
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in dataclasses.asdict(section).items()
+        if value is not None
+    }
+
+
 @dataclass(frozen=True)
 class Training:
     """What ``python -m dyncp train`` does with a preset.
@@ -92,7 +100,9 @@ class Training:
     whose shipped checkpoint the output is drawn to, by ``distillation_weight``.
     ``block_utilisation``: a target for every block, in place of one for all; its mean
     is ``[gate] utilisation``. ``probe_weight``: of linear probes for voice activity,
-    noise class, gender, SNR and F0 that are trained along with the gates.
+    noise class, gender, SNR and F0 that are trained along with the gates. ``speeds``:
+    tenths of the recorded speed at which voices are played, here and in the streams that
+    the probes are fitted on.
     """
 
     seed: int
@@ -109,20 +119,37 @@ class Training:
     distillation_weight: float | None = None
     block_utilisation: tuple[float, ...] | None = None
     probe_weight: float | None = None
+    speeds: tuple[int, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, without the keys that are left out."""
-        return {
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in dataclasses.asdict(self).items()
-            if value is not None
-        }
+        return _given(self)
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """More steps on what ``[training]`` ended with, at a learning rate of their own (ours).
+
+    The rate falls from ``learning_rate`` to the training's final one. The other keys replace
+    what ``[gate]`` and ``[training]`` say under the same names; what is left out stays.
+    """
+
+    steps: int
+    learning_rate: float
+    utilisation: float | None = None
+    distillation_weight: float | None = None
+    probe_weight: float | None = None
+    speeds: tuple[int, ...] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, without the keys that are left out."""
+        return _given(self)
 
 
 @dataclass(frozen=True)
 class Preset:
     """A network and its training. ``gate`` is None for a static network, ``speaker`` for one
-    that keeps every voice."""
+    that keeps every voice, ``refinement`` where the training is all."""
 
     name: str
     audio: Audio
@@ -130,6 +157,29 @@ class Preset:
     gate: Gate | None
     training: Training
     speaker: Speaker | None = None
+    refinement: Refinement | None = None
+
+    @property
+    def speeds(self) -> tuple[int, ...]:
+        """Tenths of the recorded speed, of the voices that the network was trained on last."""
+        return self.refined().training.speeds or (10,)
+
+    @property
+    def total_steps(self) -> int:
+        """Of the training and the refinement."""
+        return self.training.steps + (self.refinement.steps if self.refinement else 0)
+
+    def refined(self) -> Preset:
+        """What the refinement trains, as a preset of its own; itself if there is none."""
+        if self.refinement is None:
+            return self
+        changes = {k: v for k, v in vars(self.refinement).items() if v is not None}
+        target = changes.pop("utilisation", None)
+        gate = self.gate
+        if gate and target is not None:
+            gate = dataclasses.replace(gate, utilisation=target)
+        training = dataclasses.replace(self.training, utilisation_ramp_steps=0, **changes)
+        return dataclasses.replace(self, gate=gate, training=training, refinement=None)
 
     @property
     def blocks(self) -> int:
@@ -171,6 +221,8 @@ class Preset:
             values["gate"] = dataclasses.asdict(self.gate)
         if self.speaker:
             values["speaker"] = dataclasses.asdict(self.speaker)
+        if self.refinement:
+            values["refinement"] = self.refinement.to_dict()
         return values
 
 
@@ -209,18 +261,19 @@ def parse_preset(name: str, values: dict[str, Any], source: str) -> Preset:
         "gate": Gate,
         "speaker": Speaker,
         "training": Training,
+        "refinement": Refinement,
     }
     for key in values:
         if key not in sections:
             raise UserError(f"{source}: unknown section [{key}]")
-    parsed: dict[str, Any] = {"gate": None, "speaker": None}
+    parsed: dict[str, Any] = {"gate": None, "speaker": None, "refinement": None}
     for key, kind in sections.items():
         if key in values:
             parsed[key] = _section(kind, values[key], f"{source}: [{key}]")
         elif key not in parsed:
             raise UserError(f"{source}: section [{key}] is missing")
     preset = Preset(name=name, **parsed)
-    _check(preset, source)
+    check(preset, source)
     return preset
 
 
@@ -264,77 +317,3 @@ def _value(value: Any, hint: Any, where: str) -> Any:
     if not isinstance(value, hint) or isinstance(value, bool):
         raise UserError(f"{where} must be {_SINGULARS[hint]}, not {value!r}")
     return value
-
-
-def _check(preset: Preset, source: str) -> None:
-    audio, network, gate = preset.audio, preset.network, preset.gate
-
-    def require(condition: bool, message: str) -> None:
-        if not condition:
-            raise UserError(f"{source}: {message}")
-
-    n_fft = audio.n_fft
-    require(audio.sample_rate > 0, "[audio] sample_rate must be positive")
-    require(
-        64 <= n_fft <= 2048 and n_fft & (n_fft - 1) == 0,
-        f"[audio] n_fft must be a power of two from 64 to 2048, not {n_fft}",
-    )
-    require(audio.hop * 2 == n_fft, f"[audio] hop must be half of n_fft, {n_fft // 2}")
-    require(
-        audio.bins in (n_fft // 2, n_fft // 2 + 1),
-        f"[audio] bins must be {n_fft // 2 + 1}, or {n_fft // 2} to drop the Nyquist bin",
-    )
-    require(0 < audio.compression <= 1, "[audio] compression must lie in (0, 1]")
-    require(0 < audio.epsilon < 1, "[audio] epsilon must lie in (0, 1)")
-    require(1 <= network.channels <= 1024, "[network] channels must lie in 1..1024")
-    require(1 <= network.hidden <= 1024, "[network] hidden must lie in 1..1024")
-    require(network.stacks >= 1, "[network] stacks must be at least 1")
-    blocks = network.stacks * len(network.dilations)  # counted before anything has their size
-    require(blocks <= 256, f"[network] stacks x dilations make {blocks} blocks, more than 256")
-    require(all(1 <= d <= 64 for d in network.dilations), "[network] dilations must lie in 1..64")
-    if gate:
-        require(gate.group in (1, 4, 8), f"[gate] group must be 1, 4 or 8, not {gate.group}")
-        require(
-            preset.gated_channels % gate.group == 0,
-            f"[gate] group {gate.group} does not divide the {preset.gated_channels} gated channels",
-        )
-        require(1 <= gate.hidden <= 256, "[gate] hidden must lie in 1..256")
-        require(1 <= gate.pool_frames <= 256, "[gate] pool_frames must lie in 1..256")
-        require(0 < gate.utilisation <= 1, "[gate] utilisation must lie in (0, 1]")
-    if preset.speaker:
-        require(1 <= preset.speaker.dimensions <= 256, "[speaker] dimensions must lie in 1..256")
-    _check_training(preset, require)
-
-
-def _check_training(preset: Preset, require: Callable[[bool, str], None]) -> None:
-    training, gate = preset.training, preset.gate
-    require(training.steps >= 1 and training.batch >= 1, "[training] steps and batch must be >= 1")
-    require(training.validate_every >= 1, "[training] validate_every must be >= 1")
-    require(training.crop_seconds > 0, "[training] crop_seconds must be positive")
-    for key in ("distillation_weight", "probe_weight"):
-        weight = getattr(training, key)
-        require(weight is None or weight > 0, f"[training] {key} must be positive, or be left out")
-    require(
-        (training.teacher is None) == (training.distillation_weight is None),
-        "[training] teacher and distillation_weight go together: give both or neither",
-    )
-    require(
-        bool(gate) or training.probe_weight is None,
-        "[training] probe_weight needs a [gate]",
-    )
-    targets = training.block_utilisation
-    require(bool(gate) or targets is None, "[training] block_utilisation needs a [gate]")
-    if targets is None or gate is None:
-        return
-    require(
-        len(targets) == preset.blocks,
-        f"[training] block_utilisation has {len(targets)} targets for {preset.blocks} blocks",
-    )
-    require(all(0 < t <= 1 for t in targets), "[training] block_utilisation must lie in (0, 1]")
-    mean = sum(targets) / len(targets)
-    # What is said of the network elsewhere is the overall target.
-    require(
-        abs(mean - gate.utilisation) < 5e-4,
-        f"[training] block_utilisation has the mean {mean:.4f}, [gate] utilisation is "
-        f"{gate.utilisation}; make them agree",
-    )

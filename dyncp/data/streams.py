@@ -54,7 +54,7 @@ def label_sources() -> tuple[Path, ...]:
     """The files that decide the synthetic streams and their labels, as
     :func:`dyncp.data.speech.source_key` takes them."""
     here = Path(__file__)
-    names = ("labels", "mixtures", "noise", "noise_clips", "rooms", "talk")
+    names = ("labels", "mixtures", "noise", "noise_clips", "rooms", "speeds", "talk")
     others = (here.with_name(f"{name}.py") for name in names)
     return (here, *others, here.parent.with_name("metrics.py"), *speech_sources())
 

@@ -20,6 +20,7 @@ from dyncp.data.open import open_source
 from dyncp.data.source import AudioSource
 from dyncp.data.speakers import Split
 from dyncp.data.speech import CACHE_FOLDER, source_key
+from dyncp.data.speeds import RECORDED, at_speeds
 from dyncp.data.streams import label_sources, label_stream, make_stream, stream_count
 from dyncp.files import replacing
 from dyncp.network import GatedConvFSENet
@@ -75,12 +76,15 @@ class _Streams:
     mixed: tuple[str, ...]
     data: Path | None
     costly: bool
+    speeds: tuple[int, ...]
 
     def label(
         self, index: int, source: AudioSource | None = None
     ) -> tuple[FrameLabels, np.ndarray, list[str]]:
         """Labels, the segment of each frame, the speaker of each segment."""
-        source = source or _workers_source(self.data, self.settings.sample_rate, self.split)
+        source = source or _workers_source(
+            self.data, self.settings.sample_rate, self.split, self.speeds
+        )
         stream = make_stream(source, self.seed, index, self.mixed)
         labels = label_stream(self.settings, stream, self.classes, self.costly)
         names = [segment.speaker.name for segment in stream.segments]
@@ -88,9 +92,11 @@ class _Streams:
 
 
 @cache
-def _workers_source(data: Path | None, sample_rate: int, split: Split) -> AudioSource:
+def _workers_source(
+    data: Path | None, sample_rate: int, split: Split, speeds: tuple[int, ...]
+) -> AudioSource:
     """Opened once, since a worker that labels does not outlive the data as they are."""
-    return open_source(data, sample_rate, split)
+    return at_speeds(open_source(data, sample_rate, split), speeds)
 
 
 def mixed_classes(source: AudioSource) -> tuple[str, ...]:
@@ -107,24 +113,27 @@ def labelled_frames(
     data: Path | None = None,
     *,
     costly: bool = True,
+    speeds: tuple[int, ...] = RECORDED,
 ) -> LabelledFrames:
     """About ``minutes`` of labelled streams of a split, at least one stream.
 
     Classes are those of the training split. Streams have those of them that the split
     has; where it shares none (VoiceBank+DEMAND's test set), they have its own, without a
     label. The labels of the synthetic data are kept in the cache; PESQ and F0, which take
-    their time, are NaN unless ``costly``.
+    their time, are NaN unless ``costly``. Voices are played at ``speeds``, tenths of their own.
     ``data`` as in :func:`dyncp.data.open.open_source`.
     """
-    source = open_source(data, settings.sample_rate, split)
+    source = at_speeds(open_source(data, settings.sample_rate, split), speeds)
     classes, mixed = source.trained_noise_classes, mixed_classes(source)
     count = stream_count(minutes, mixed)
     name = f"labels-{split}-{settings.sample_rate}-{settings.n_fft}-{settings.hop}-{seed}x{count}"
+    if speeds != RECORDED:
+        name += "-" + ".".join(str(speed) for speed in speeds)
     key = source_key(Path(__file__), *label_sources())
     path = CACHE_FOLDER / f"{name}-{key}.npz"
     kept = data is None and costly
     if not kept or not path.is_file():
-        streams = _Streams(settings, split, seed, classes, mixed, data, costly)
+        streams = _Streams(settings, split, seed, classes, mixed, data, costly, speeds)
         arrays = _label_all(streams, source, count)
         if kept:
             with replacing(path) as temporary:

@@ -27,8 +27,8 @@ def fit_probes(
     has none. All share the gates that matter most, the others' weights are 0. The test
     split is not touched.
     """
-    settings = checkpoint.preset.audio
-    frames = labelled_frames(settings, "train", minutes, TRAIN_SEED, data)
+    preset = checkpoint.preset
+    frames = labelled_frames(preset.audio, "train", minutes, TRAIN_SEED, data, speeds=preset.speeds)
     gates = thinned(observe(checkpoint.network, frames).gates)
     tasks = [task for task in TASKS if not np.isnan(frames.labels.of(task.name)).all()]
     columns = _chosen(tasks, frames, gates)

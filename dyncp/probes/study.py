@@ -112,12 +112,11 @@ def study(
 
 def observed(checkpoint: Checkpoint, minutes: float, data: Path | None) -> Fitter:
     """Both splits' streams, seen by the checkpoint's network."""
-    settings = checkpoint.preset.audio
-    parts = []
-    for split, seed in (("train", TRAIN_SEED), ("test", TEST_SEED)):
-        frames = labelled_frames(settings, split, minutes, seed, data)  # type: ignore[arg-type]
-        parts.append((frames, observe(checkpoint.network, frames)))
-    return Fitter(checkpoint.preset, parts[0], parts[1])
+    preset = checkpoint.preset
+    fitted = labelled_frames(preset.audio, "train", minutes, TRAIN_SEED, data, speeds=preset.speeds)
+    judged = labelled_frames(preset.audio, "test", minutes, TEST_SEED, data)
+    train, test = ((frames, observe(checkpoint.network, frames)) for frames in (fitted, judged))
+    return Fitter(preset, train, test)
 
 
 def format_study(result: dict[str, Any]) -> str:

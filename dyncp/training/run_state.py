@@ -33,7 +33,7 @@ def read_state(
     """
     try:
         state = torch.load(path, map_location=device, weights_only=True)
-        same = state["preset"] == preset.to_dict()
+        same = state["preset"] == preset.to_dict() or _not_yet_refined(state, preset)
         taught = state.get("teacher")
     except Exception as error:  # torch.load raises whatever its unpickler met
         raise UserError(
@@ -50,3 +50,11 @@ def read_state(
             "remove that folder to train anew"
         )
     return state
+
+
+def _not_yet_refined(state: dict[str, Any], preset: Preset) -> bool:
+    """The run ended its training, or did not yet, without the refinement that is now asked."""
+    before, wanted = dict(state["preset"]), preset.to_dict()
+    before.pop("refinement", None)
+    wanted.pop("refinement", None)
+    return before == wanted and state["step"] <= preset.training.steps

@@ -24,6 +24,7 @@ from dyncp.checkpoint import Checkpoint, save_checkpoint
 from dyncp.data.labels import active_level
 from dyncp.data.open import open_source
 from dyncp.data.source import Mixture
+from dyncp.data.speeds import RECORDED, at_speeds
 from dyncp.errors import UserError
 from dyncp.metrics import si_sdr
 from dyncp.network import GatedConvFSENet
@@ -127,6 +128,7 @@ class Trainer:
         with self.world.main_first():  # what is not in the cache is rendered once
             self.source = open_source(data, preset.audio.sample_rate, "train")
             validation = open_source(data, preset.audio.sample_rate, "validation")
+        self._refined = preset.refined()
         self._parameters = [*self.network.parameters()]
         self._probes = None
         if preset.training.probe_weight:
@@ -208,8 +210,8 @@ class Trainer:
 
         Raises :class:`StoppedEarly` after SIGINT or SIGTERM, with the state saved.
         """
-        training = self.preset.training
-        if self.step >= training.steps:
+        last = self.preset.total_steps
+        if self.step >= last:
             return
         with (
             listening() as request,
@@ -219,7 +221,7 @@ class Trainer:
             else nullcontext() as curves,
         ):
             saved = time.monotonic()
-            while self.step < training.steps:
+            while self.step < last:
                 began = time.monotonic()
                 result = self._train_step()
                 self.step += 1
@@ -230,7 +232,7 @@ class Trainer:
                     values["train/learning_rate"] = self.optimiser.param_groups[0]["lr"]
                     values["train/seconds_per_step"] = time.monotonic() - began
                     curves.write(self.step, values)
-                due = self.step % training.validate_every == 0 or self.step == training.steps
+                due = self._validation_due()
                 if due and curves:
                     self._validate_and_keep(curves, bar)
                 stop = self.world.any(request.signal)
@@ -245,7 +247,7 @@ class Trainer:
 
     def _progress(self) -> tqdm:
         return tqdm(
-            total=self.preset.training.steps,
+            total=self.preset.total_steps,
             initial=self.step,
             desc=f"train {self.preset.name}",
             disable=not self.world.is_main or not sys.stderr.isatty(),
@@ -254,11 +256,15 @@ class Trainer:
     def _stop_line(self, number: int) -> str:
         return (
             f"stopped by {signal.Signals(number).name} at step {self.step} of "
-            f"{self.preset.training.steps}; saved, the same command goes on from there"
+            f"{self.preset.total_steps}; saved, the same command goes on from there"
         )
 
     def _validate_and_keep(self, curves: Curves, bar: tqdm) -> None:
         result = self.validate()
+        if self.step > self.preset.training.steps >= self.history[-1].step:
+            # The refinement's best is what ships: under another target, or on other voices,
+            # losses from before it are no match for its own.
+            self.best_loss = math.inf
         self.history.append(result)
         self._keep_if_best(result)
         curves.write(
@@ -271,11 +277,24 @@ class Trainer:
             file=sys.stderr,
         )
 
+    def _stage(self) -> tuple[Preset, int]:
+        """The settings that the next step is trained with, and its number among theirs."""
+        begun = self.step - self.preset.training.steps
+        if self.preset.refinement and begun >= 0:
+            return self._refined, begun
+        return self.preset, self.step
+
+    def _validation_due(self) -> bool:
+        steps, every = self.preset.training.steps, self.preset.training.validate_every
+        return self.step % every == 0 or self.step in (steps, self.preset.total_steps)
+
     def _train_step(self) -> Step:
-        training, gate, world = self.preset.training, self.preset.gate, self.world
+        preset, step = self._stage()
+        training, gate, world = preset.training, preset.gate, self.world
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(training, self.step)
-        mixtures = self.source.batch(
+            group["lr"] = learning_rate(training, step)
+        source = at_speeds(self.source, training.speeds or RECORDED)
+        mixtures = source.batch(
             (training.seed, 0, self.step), training.batch, training.crop_seconds
         )[self._share]
         noisy, clean, level = stacked(mixtures, self.preset.audio.hop, self.device)
@@ -291,7 +310,7 @@ class Trainer:
             if world.size > 1:
                 # The target is the whole batch's: its value, with this share's gradient.
                 shares = shares + (world.mean(shares) - shares.detach())
-            weight = utilisation_ramp(training, self.step) * training.utilisation_weight
+            weight = utilisation_ramp(training, step) * training.utilisation_weight
             total = loss + weight * utilisation_loss(shares, gate, training)
         if self._teacher and training.distillation_weight:
             with torch.no_grad():

@@ -16,6 +16,8 @@ from quantize.evaluation.costs import FrameCosts, frame_costs
 
 REFERENCE = "static"
 """What the others are compared with, clip by clip."""
+LONGER = "-longer"
+"""Ends the names of the baselines that were trained on as the gated networks were refined."""
 
 AIMS: dict[TaskName, float] = {"vad": 0.93, "noise": 0.84, "f0": 0.86}
 """On binary masks, after arXiv 2602.10666; accuracy, or R2."""
@@ -42,9 +44,15 @@ def open_by_block(clips: Sequence[dict[str, Any]]) -> list[float]:
 
 
 def summarise(
-    preset: Preset, clips: Sequence[dict[str, Any]], reference: Sequence[dict[str, Any]] | None
+    preset: Preset,
+    clips: Sequence[dict[str, Any]],
+    reference: Sequence[dict[str, Any]] | None,
+    longer: Sequence[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """One preset's figures, as plain values: means with 95 % intervals over its clips."""
+    """One preset's figures, as plain values: means with 95 % intervals over its clips.
+
+    ``reference`` and ``longer``: the clips of both static networks, in the same order.
+    """
 
     def values(clips: Sequence[dict[str, Any]], name: str) -> list[float | None]:
         return [clip[name] for clip in clips]
@@ -69,10 +77,9 @@ def summarise(
         group = [clip for clip in clips if clip["seen"] is seen]
         if group:
             result[f"pesq_{name}_noises"] = vars(interval(values(group, "pesq")))
-    if reference is not None:
-        result["pesq_against_reference"] = vars(
-            relative_difference(values(clips, "pesq"), values(reference, "pesq"))
-        )
+    for key, others in (("pesq_against_reference", reference), ("pesq_against_longer", longer)):
+        if others is not None:
+            result[key] = vars(relative_difference(values(clips, "pesq"), values(others, "pesq")))
     return result
 
 
@@ -188,19 +195,24 @@ def integer_table(judged: dict[str, Any], dense_macs: int) -> str:
 def aim_lines(summaries: dict[str, dict[str, Any]], study: dict[str, Any] | None) -> str:
     """What was aimed at and what was reached, met or not."""
     rows = []
-    narrow = summaries.get("static-narrow", {}).get("pesq", {}).get("mean")
+    narrow = {
+        name: summaries[name]["pesq"]["mean"]
+        for name in ("static-narrow", f"static-narrow{LONGER}")
+        if name in summaries
+    }
     for name, saved in (("paper", 0.29), ("hidden", 0.60)):
         figures = summaries.get(name)
         if not figures:
             continue
         rows.append(_aim(f"`{name}`: MACs saved, net", saved, figures["macs_saved"], percent=True))
-        if narrow:
-            rows.append(_aim(f"`{name}`: PESQ above `static-narrow`'s", narrow,
+        for other, least in narrow.items():
+            rows.append(_aim(f"`{name}`: PESQ above `{other}`'s", least,
                              figures["pesq"]["mean"]))  # fmt: skip
-    against = summaries.get("paper", {}).get("pesq_against_reference")
-    if against:
-        rows.append(_aim("`paper`: PESQ against `static`'s", -0.0075, against["mean"],
-                         percent=True))  # fmt: skip
+    for key, other in (("reference", REFERENCE), ("longer", f"{REFERENCE}{LONGER}")):
+        against = summaries.get("paper", {}).get(f"pesq_against_{key}")
+        if against:
+            rows.append(_aim(f"`paper`: PESQ against `{other}`'s", -0.0075, against["mean"],
+                             percent=True))  # fmt: skip
     for result in study["results"] if study else ():
         if result["features"] == "binary" and result["task"] in AIMS:
             name = "accuracy" if result.get("r2") is None else "R2"

@@ -45,12 +45,12 @@ def collect(build: Path, presets: Sequence[str], suffix: str = "") -> dict[str, 
                 f"'{name}' and '{first}' were scored on other clips; remove "
                 f"{build}/*/quality{suffix}.json and run: {how}"
             )
-    reference = clips.get(page.REFERENCE)
+    baselines = [clips.get(f"{page.REFERENCE}{kind}") for kind in ("", page.LONGER)]
     gated = [name for name in presets if load_preset(name).gate]
     return {
         "clips": len(clips[first]),
         "presets": {
-            name: page.summarise(load_preset(name), clips[name], reference) for name in presets
+            name: page.summarise(load_preset(name), clips[name], *baselines) for name in presets
         },
         "studies": {name: read_json(build / name / f"study{suffix}.json", how) for name in gated},
         "integer_probes": {
@@ -70,6 +70,8 @@ def write_page(results: dict[str, Any], path: Path) -> str:
         "differences clip by clip).\nMACs and bytes of int8 weights are a frame's, the gates' "
         "own included.",
         page.quality_table(presets),
+        "What a gated network gained by its `[refinement]`, more steps and more voices, a static "
+        f"one might gain too: those that end in `{page.LONGER}` were trained on alike.",
         "### Aims",
         page.aim_lines(presets, study),
         "### Open gates by block",

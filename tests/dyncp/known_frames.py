@@ -9,6 +9,7 @@ import pytest
 
 from dyncp.data.labels import FrameLabels
 from dyncp.data.mixtures import MixtureSource
+from dyncp.data.speeds import RECORDED
 from dyncp.preset import Audio
 from dyncp.probes import shipped, study
 from dyncp.probes.observations import LabelledFrames, Observations
@@ -32,6 +33,7 @@ class Known:
     def __init__(self, gates: int = 32, bins: int = 5) -> None:
         rng = np.random.default_rng(1)
         self.asked: list[tuple[str, float, int]] = []
+        self.speeds: dict[str, tuple[int, ...]] = {}
         self.seen, self.labels = {}, {}
         for split in ("train", "test"):
             logits = rng.normal(0, 1, (FRAMES, gates)).astype(np.float16)
@@ -40,9 +42,17 @@ class Known:
             self.labels[split] = labels_of(logits > 0)
 
     def labelled_frames(
-        self, settings: Audio, split: str, minutes: float, seed: int, data: Any = None
+        self,
+        settings: Audio,
+        split: str,
+        minutes: float,
+        seed: int,
+        data: Any = None,
+        *,
+        speeds: tuple[int, ...] = RECORDED,
     ) -> LabelledFrames:
         self.asked.append((split, minutes, seed))
+        self.speeds[split] = speeds
         source = MixtureSource.__new__(MixtureSource)
         source.split = split  # type: ignore[assignment]
         return LabelledFrames(

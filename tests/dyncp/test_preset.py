@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,20 @@ def test_the_narrow_static_preset_costs_what_paper_executes() -> None:
 
 def test_the_baselines_are_trained_alike() -> None:
     assert load_preset("static-narrow").training == load_preset("static").training
+
+
+@pytest.mark.parametrize("baseline", ["static", "static-narrow"])
+@pytest.mark.parametrize("gated", ["paper", "hidden"])
+def test_what_refines_a_gated_network_a_baseline_has_too(baseline: str, gated: str) -> None:
+    """Else a gain of more steps would be taken for one of gates."""
+    longer, refined = load_preset(f"{baseline}-longer"), load_preset(gated).refined()
+    assert longer.training.start == baseline
+    assert longer.architecture() == load_preset(baseline).architecture()
+    alone = {
+        "start": None, "teacher": None, "distillation_weight": None, "probe_weight": None,
+        "utilisation_ramp_steps": 0,
+    }  # fmt: skip
+    assert replace(longer.training, **alone) == replace(refined.training, **alone)
 
 
 def test_presets_that_are_compared_hear_the_same_mixtures() -> None:
@@ -101,8 +116,9 @@ def test_keys_that_may_be_left_out_round_trip() -> None:
     values = tiny_values()
     values["training"].update(
         start="static", teacher="static", distillation_weight=2.0, probe_weight=0.5,
-        block_utilisation=[0.4, 0.1],
+        block_utilisation=[0.4, 0.1], speeds=[9, 10],
     )  # fmt: skip
+    values["refinement"] = {"steps": 5, "learning_rate": 1e-3, "speeds": [11]}
     preset = parse_preset("tiny", values, "tiny.toml")
     assert preset.training.block_utilisation == (0.4, 0.1)
     assert preset.to_dict() == values
@@ -121,12 +137,45 @@ def test_keys_that_may_be_left_out_round_trip() -> None:
         ({"block_utilisation": [0.5, 0.3]}, r"the mean 0\.4000, \[gate\] utilisation is 0\.25"),
         ({"block_utilisation": 0.25}, "block_utilisation must be a list of numbers"),
         ({"probe_weight": -1.0}, "probe_weight must be positive"),
+        ({"speeds": [4]}, r"\[training\] speeds must lie in 5\.\.20"),
     ],
 )
 def test_a_wrong_training_key_is_named(training: dict[str, object], message: str) -> None:
     values = tiny_values()
     values["training"].update(training)
     with pytest.raises(UserError, match=message):
+        parse_preset("tiny", values, "tiny.toml")
+
+
+@pytest.mark.parametrize(
+    ("refinement", "message"),
+    [
+        ({"steps": 0}, r"\[refinement\] steps must be >= 1"),
+        ({"learning_rate": 0.0}, r"\[refinement\] learning_rate must be positive"),
+        ({"utilisation": 1.5}, r"\[refinement\] utilisation must lie in \(0, 1\]"),
+        ({"distillation_weight": 1.0}, r"\[refinement\] distillation_weight needs the same key"),
+        ({"probe_weight": 0.1}, r"\[refinement\] probe_weight needs the same key"),
+        ({"probe_weight": -0.1}, r"\[refinement\] probe_weight must be positive"),
+        ({"speeds": [9, 40]}, r"\[refinement\] speeds must lie in 5\.\.20"),
+        ({"speeds": []}, r"\[refinement\] speeds must be a list of integers"),
+        ({"batch": 3}, r"\[refinement\] has an unknown key 'batch'"),
+    ],
+)
+def test_a_wrong_refinement_key_is_named(refinement: dict[str, object], message: str) -> None:
+    values = tiny_values()
+    values["refinement"] = {"steps": 4, "learning_rate": 1e-3} | refinement
+    with pytest.raises(UserError, match=message):
+        parse_preset("tiny", values, "tiny.toml")
+
+
+def test_a_refinement_has_one_target_for_all_blocks_and_gates_to_hold_to_it() -> None:
+    values = tiny_values()
+    values["refinement"] = {"steps": 4, "learning_rate": 1e-3, "utilisation": 0.3}
+    values["training"]["block_utilisation"] = [0.4, 0.1]
+    with pytest.raises(UserError, match="one target for all blocks"):
+        parse_preset("tiny", values, "tiny.toml")
+    del values["training"]["block_utilisation"], values["gate"]
+    with pytest.raises(UserError, match=r"utilisation needs a \[gate\]"):
         parse_preset("tiny", values, "tiny.toml")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,16 @@ def test_the_rows_say_what_the_gates_know(known: Known, checkpoint: Checkpoint) 
 def test_the_test_split_is_not_heard(known: Known, checkpoint: Checkpoint) -> None:
     fit_probes(checkpoint)
     assert known.asked == [("train", STUDY_MINUTES, 1)]
+    assert known.speeds == {"train": (10,)}
+
+
+def test_they_are_fitted_on_the_voices_that_the_network_was_trained_on(
+    known: Known, checkpoint: Checkpoint
+) -> None:
+    training = replace(checkpoint.preset.training, speeds=(9, 11))
+    checkpoint.preset = replace(checkpoint.preset, training=training)
+    fit_probes(checkpoint)
+    assert known.speeds == {"train": (9, 11)}
 
 
 def test_all_rows_look_at_the_same_few_gates(

@@ -166,7 +166,7 @@ def test_the_cache_of_labels_knows_every_file_that_decides_them() -> None:
     sample."""
     package = Path(dyncp.__file__).parent
     here = Path(streams.__file__)
-    reached, waiting = set(), [here, here.with_name("mixtures.py")]
+    reached, waiting = set(), [here, *(here.with_name(f"{n}.py") for n in ("mixtures", "speeds"))]
     while waiting:
         path = waiting.pop()
         if path in reached:
@@ -177,6 +177,6 @@ def test_the_cache_of_labels_knows_every_file_that_decides_them() -> None:
                 inside = package.joinpath(*str(node.module).split(".")[1:])
                 names = [inside / f"{alias.name}.py" for alias in node.names]
                 waiting += [p for p in (*names, inside.with_suffix(".py")) if p.is_file()]
-    neutral = {"audio.py", "errors.py", "files.py", "preset.py", "source.py"}
+    neutral = {"audio.py", "errors.py", "files.py", "preset.py", "preset_checks.py", "source.py"}
     assert {path.name for path in reached} - neutral <= {path.name for path in label_sources()}
     assert all(path.is_file() for path in label_sources())

@@ -71,6 +71,20 @@ def test_it_says_which_aims_are_missed(build: Path, tmp_path: Path) -> None:
     assert row["`paper`: f0 on binary masks, R2"].endswith("0.860 | 0.900 | yes |")
 
 
+def test_the_baselines_that_were_trained_on_are_held_up_too(build: Path, tmp_path: Path) -> None:
+    for name, pesq in (("static", 2.03), ("static-narrow", 1.995)):
+        folder = build / f"{name}-longer"
+        folder.mkdir()
+        (folder / "quality.json").write_text(json.dumps({"clips": clips(pesq, 0)}))
+    presets = ["static", "static-longer", "static-narrow", "static-narrow-longer", "paper"]
+    printed = write_page(collect(build, presets), tmp_path / "results.md")
+    row = {line.split("|")[1].strip(): line for line in printed.splitlines() if line.count("|") > 3}
+    assert row["`paper`: PESQ above `static-narrow`'s"].endswith("| yes |")
+    assert row["`paper`: PESQ above `static-narrow-longer`'s"].endswith("| **no** |")
+    assert row["`paper`: PESQ against `static`'s"].endswith("| -0.49 % | yes |")
+    assert row["`paper`: PESQ against `static-longer`'s"].endswith("| -1.92 % | **no** |")
+
+
 def test_every_figure_of_the_files_is_on_the_page(build: Path, tmp_path: Path) -> None:
     page = tmp_path / "docs" / "results.md"
     write_page(collect(build, ["static", "paper"]), page)
