@@ -137,6 +137,7 @@ class Refinement:
     steps: int
     learning_rate: float
     utilisation: float | None = None
+    teacher: str | None = None
     distillation_weight: float | None = None
     probe_weight: float | None = None
     speeds: tuple[int, ...] | None = None

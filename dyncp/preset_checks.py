@@ -70,6 +70,10 @@ def _check_refinement(preset: Preset, refinement: Refinement, require: Require) 
             weight is None or getattr(training, key) is not None,
             f"[refinement] {key} needs the same key in [training]",
         )
+    require(
+        refinement.teacher is None or training.teacher is not None,
+        "[refinement] teacher needs one in [training] that it follows",
+    )
     target = refinement.utilisation
     require(
         target is None or (bool(preset.gate) and not training.block_utilisation),

@@ -11,6 +11,8 @@ from dyncp.errors import UserError
 from dyncp.files import replacing
 from dyncp.preset import Preset
 
+TEACHES = "the checkpoint that teaches has"
+
 
 def write_state(path: Path, state: dict[str, Any]) -> None:
     """Write tensors and plain values, whole or not at all."""
@@ -23,7 +25,7 @@ def read_state(
     preset: Preset,
     teacher: str | None,
     device: torch.device,
-    taught_by: str = "the checkpoint that teaches has",
+    taught_by: str = TEACHES,
 ) -> dict[str, Any]:
     """Read what :func:`write_state` wrote for this preset and this teacher (its SHA-256).
 
@@ -44,12 +46,22 @@ def read_state(
             f"{path.parent} holds a run of another version of preset '{preset.name}'; "
             "remove that folder to train anew"
         )
-    if taught != teacher:
+    require_teacher(path, taught, teacher, taught_by)
+    return state
+
+
+def require_teacher(
+    path: Path,
+    began_with: str | None,
+    teacher: str | None,
+    taught_by: str = TEACHES,
+) -> None:
+    """Raise :class:`UserError` where the run in ``path``'s folder had another teacher."""
+    if began_with != teacher:
         raise UserError(
             f"{taught_by} changed since the run in {path.parent} began; "
             "remove that folder to train anew"
         )
-    return state
 
 
 def _not_yet_refined(state: dict[str, Any], preset: Preset) -> bool:

@@ -41,7 +41,7 @@ from dyncp.training.loss import (
     utilisation,
     utilisation_loss,
 )
-from dyncp.training.run_state import read_state, write_state
+from dyncp.training.run_state import read_state, require_teacher, write_state
 from dyncp.training.schedule import learning_rate, utilisation_ramp
 from dyncp.training.transfer import check_teacher, load_shipped, start_from
 
@@ -123,7 +123,7 @@ class Trainer:
         self.network = GatedConvFSENet(preset).to(self.device)
         share_batch_statistics(self.network, self.world)
         self._checkpoints: dict[str, str] = {}
-        self._teacher = self._load_checkpoints()
+        self._teachers = self._load_checkpoints()
         self.transform = Transform(preset.audio, self.device)
         with self.world.main_first():  # what is not in the cache is rendered once
             self.source = open_source(data, preset.audio.sample_rate, "train")
@@ -143,17 +143,21 @@ class Trainer:
         self.history: list[Validation] = []
         self.best_loss = math.inf
 
-    def _load_checkpoints(self) -> GatedConvFSENet | None:
-        """Start from one checkpoint, if the preset says so, and give the teacher."""
-        training = self.preset.training
+    def _load_checkpoints(self) -> dict[str, GatedConvFSENet]:
+        """Start from one checkpoint, if the preset says so, and give the teachers by name."""
+        training, teachers = self.preset.training, {}
         if training.start:
             source, self._checkpoints["start"] = load_shipped(training.start, "start")
             start_from(self.network, source)
-        if not training.teacher:
-            return None
-        teacher, self._checkpoints["teacher"] = load_shipped(training.teacher, "teacher")
-        check_teacher(self.preset, teacher)
-        return teacher.to(self.device)
+        for key, name in (
+            ("teacher", training.teacher),
+            ("refinement_teacher", self.preset.refinement and self.preset.refinement.teacher),
+        ):
+            if name:
+                teacher, self._checkpoints[key] = load_shipped(name, "teacher")
+                check_teacher(self.preset, teacher)
+                teachers[name] = teacher.to(self.device)
+        return teachers
 
     @property
     def state_path(self) -> Path:
@@ -171,8 +175,12 @@ class Trainer:
         """Take up the folder's state, if it has one that fits the preset."""
         if not self.state_path.is_file():
             return False
-        teacher = self._checkpoints.get("teacher")
-        state = read_state(self.state_path, self.preset, teacher, self.device)
+        state = read_state(
+            self.state_path, self.preset, self._checkpoints.get("teacher"), self.device
+        )
+        if state["step"] > self.preset.training.steps:
+            refined_by = self._checkpoints.get("refinement_teacher")
+            require_teacher(self.state_path, state.get("refinement_teacher"), refined_by)
         heard = state.get("data", self.source.name)  # what began before it was kept
         if heard != self.source.name:
             raise UserError(
@@ -201,8 +209,9 @@ class Trainer:
         }
         if self._probes:
             state["probes"] = self._probes.state_dict()
-        if "teacher" in self._checkpoints:
-            state["teacher"] = self._checkpoints["teacher"]
+        for key in ("teacher", "refinement_teacher"):
+            if key in self._checkpoints:
+                state[key] = self._checkpoints[key]
         write_state(self.state_path, state)
 
     def run(self) -> None:
@@ -312,9 +321,9 @@ class Trainer:
                 shares = shares + (world.mean(shares) - shares.detach())
             weight = utilisation_ramp(training, step) * training.utilisation_weight
             total = loss + weight * utilisation_loss(shares, gate, training)
-        if self._teacher and training.distillation_weight:
+        if training.teacher and training.distillation_weight:
             with torch.no_grad():
-                taught = self._teacher(features).mask
+                taught = self._teachers[training.teacher](features).mask
             extras["distillation_loss"] = distillation_loss(
                 self.transform, spectrum, mask, taught, level
             )

@@ -14,6 +14,7 @@ from dyncp import audio
 from dyncp.checkpoint import Checkpoint
 from dyncp.data.labels import FrameLabels, voice_activity
 from dyncp.data.noise_clips import noise_classes
+from dyncp.data.speeds import RECORDED
 from dyncp.data.streams import label_sources, make_stream
 from dyncp.enhance import enhance
 from dyncp.errors import UserError
@@ -162,6 +163,16 @@ def test_other_streams_have_labels_of_their_own(
         labelled_frames(*other)  # type: ignore[arg-type]
 
 
+def test_voices_at_other_speeds_have_labels_of_their_own(cache: Path) -> None:
+    recorded = labelled_frames(SETTINGS, "test", 0.1, 4)
+    faster = labelled_frames(SETTINGS, "test", 0.1, 4, speeds=(12,))
+    assert len(list(cache.iterdir())) == 2
+    same(labelled_frames(SETTINGS, "test", 0.1, 4, speeds=(12,)), faster)
+    assert faster.noisy(0).tobytes() != recorded.noisy(0).tobytes()
+    assert np.isnan(faster.labels.gender).all()
+    assert not np.isnan(recorded.labels.gender).all()
+
+
 @pytest.fixture
 def elsewhere(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to run in: the decoded samples of a corpus go to build/data below it."""
@@ -251,15 +262,20 @@ def test_pictures_of_data_whose_splits_share_no_noise_are_refused(elsewhere: Pat
         pictured(checkpoint, 0.01, 1, root)
 
 
-def test_processes_label_as_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("speeds", [RECORDED, (9, 12)])
+def test_processes_label_as_one_does(
+    speeds: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is monkeypatched here is not in a process that is spawned: this is the real thing."""
     monkeypatch.chdir(tmp_path)
     root = folder(tmp_path / "data")
     for path in (root / "noise").glob("bus_*"):
         path.unlink()
-    frames = labelled_frames(SETTINGS, "train", TWO_STREAMS, 1, root)
+    frames = labelled_frames(SETTINGS, "train", TWO_STREAMS, 1, root, speeds=speeds)
     assert frames.mixed == ("cafe",) and frames.lengths == (625, 625)
-    streams = observations._Streams(SETTINGS, "train", 1, ("cafe",), ("cafe",), root, True)
+    streams = observations._Streams(
+        SETTINGS, "train", 1, ("cafe",), ("cafe",), root, costly=True, speeds=speeds
+    )
     labels, segments, _ = streams.label(1, frames.source)
     for field in dataclasses.fields(FrameLabels):
         here = frames.labels.of(field.name)[625:]  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import torch
 from dyncp.errors import UserError
 from dyncp.preset import Preset, parse_preset
 from dyncp.training import trainer as module
+from dyncp.training import transfer
 from dyncp.training.trainer import Trainer, Validation
 from tests.conftest import tiny_values
+from tests.dyncp.test_training_keys import ship
 from tests.dyncp.test_training_runs import assert_same_weights, points
 
 REFINEMENT = {"steps": 4, "learning_rate": 5e-4, "utilisation": 0.4, "speeds": [9, 12]}
@@ -96,6 +99,48 @@ def test_the_refinements_best_is_kept_though_losses_were_lower_before(
     best = torch.load(trainer.best_path, weights_only=True)["weights"]
     assert all(torch.equal(best[name], kept[9][name]) for name in best)
     assert trainer.record()["best"]["step"] == 9
+
+
+def test_the_refinement_has_a_teacher_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = tiny_values()
+    first = ship(tmp_path, monkeypatch)
+    values["training"] |= {"teacher": first, "distillation_weight": 1.0}
+    alone = Trainer(parse_preset("tiny", values, "tiny"), tmp_path / "run", threads=1)
+    alone.run()
+    values["refinement"] = REFINEMENT | {"teacher": "other"}
+    with pytest.raises(UserError, match=r"\[training\] teacher: unknown preset 'other'"):
+        Trainer(parse_preset("tiny", values, "tiny"), tmp_path / "run", threads=1)
+
+    (tmp_path / "better").mkdir()
+    better = ship(tmp_path / "better", monkeypatch, seed=5)
+    shutil.copy(tmp_path / "better" / "static.pt", tmp_path / "better.pt")
+    shutil.copy(better, tmp_path / "better.toml")
+    monkeypatch.setattr(transfer, "SHIPPED_FOLDER", tmp_path)
+    ends = {}
+    for name, teacher in (("same", first), ("better", str(tmp_path / "better.toml"))):
+        shutil.copytree(tmp_path / "run", tmp_path / f"run-{name}")
+        values["refinement"]["teacher"] = teacher
+        preset = parse_preset("tiny", values, "tiny")
+        ends[name] = Trainer(preset, tmp_path / f"run-{name}", threads=1)
+        assert ends[name].resume()
+        ends[name].run()
+    with pytest.raises(AssertionError):
+        assert_same_weights(ends["same"], ends["better"])
+    made = ends["better"].record()["checkpoints_sha256"]
+    assert made["refinement_teacher"] == digest(tmp_path / "better.pt")
+    assert made["teacher"] == digest(tmp_path / "static.pt")
+
+    ship(tmp_path / "better", monkeypatch, seed=6)
+    shutil.copy(tmp_path / "better" / "static.pt", tmp_path / "better.pt")
+    monkeypatch.setattr(transfer, "SHIPPED_FOLDER", tmp_path)
+    with pytest.raises(UserError, match="the checkpoint that teaches has changed"):
+        Trainer(preset, tmp_path / "run-better", threads=1).resume()
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_voices_are_played_at_other_speeds_in_the_refinement_alone(
