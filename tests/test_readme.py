@@ -62,7 +62,7 @@ def test_what_the_readme_says_of_quality_is_what_was_evaluated() -> None:
         f"`paper` raises PESQ from {noisy:.2f} to {pesq:.2f}",
         f"SI-SDR by {paper['si_sdr_gain']['mean']:.1f} dB",
         f"for {100 * paper['macs_saved']:.1f} % fewer MACs than a static network",
-        f"which reaches {static:.2f}, trained alike",
+        f"which reaches {static:.2f}, refined alike",
         f"of as many MACs reaches {narrow:.2f}",
         f"`hidden`, which reaches {presets['hidden']['pesq']['mean']:.2f}",
         f"right in {100 * binary['noise']:.1f} % of the frames",

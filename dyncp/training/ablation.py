@@ -51,8 +51,10 @@ def _word(text: str) -> Any:
 
 
 def shortened(preset: Preset, steps: int) -> dict[str, Any]:
-    """The preset's values for a run of ``steps`` steps: the ramp in proportion, one validation."""
+    """The preset's values for a run of ``steps`` steps: the ramp in proportion, one validation,
+    no refinement."""
     values = preset.to_dict()
+    values.pop("refinement", None)
     training = values["training"]
     ramp = training["utilisation_ramp_steps"] * steps / training["steps"]
     training.update(steps=steps, utilisation_ramp_steps=round(ramp), validate_every=steps)

@@ -147,15 +147,17 @@ class Trainer:
         """Start from one checkpoint, if the preset says so, and give the teachers by name."""
         training, teachers = self.preset.training, {}
         if training.start:
-            source, self._checkpoints["start"] = load_shipped(training.start, "start")
+            source, self._checkpoints["start"] = load_shipped(training.start, "[training] start")
             start_from(self.network, source)
-        for key, name in (
-            ("teacher", training.teacher),
-            ("refinement_teacher", self.preset.refinement and self.preset.refinement.teacher),
+        refinement = self.preset.refinement
+        for kept_as, section, name in (
+            ("teacher", "training", training.teacher),
+            ("refinement_teacher", "refinement", refinement and refinement.teacher),
         ):
             if name:
-                teacher, self._checkpoints[key] = load_shipped(name, "teacher")
-                check_teacher(self.preset, teacher)
+                key = f"[{section}] teacher"
+                teacher, self._checkpoints[kept_as] = load_shipped(name, key)
+                check_teacher(self.preset, teacher, key)
                 teachers[name] = teacher.to(self.device)
         return teachers
 

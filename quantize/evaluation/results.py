@@ -71,7 +71,7 @@ def write_page(results: dict[str, Any], path: Path) -> str:
         "own included.",
         page.quality_table(presets),
         "What a gated network gained by its `[refinement]`, more steps and more voices, a static "
-        f"one might gain too: those that end in `{page.LONGER}` were trained on alike.",
+        f"one might gain too: those that end in `{page.LONGER}` were trained on by as many steps.",
         "### Aims",
         page.aim_lines(presets, study),
         "### Open gates by block",

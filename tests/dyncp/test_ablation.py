@@ -13,6 +13,7 @@ import pytest
 
 import dyncp.__main__ as command
 from dyncp.errors import UserError
+from dyncp.preset import load_preset
 from dyncp.training.ablation import parse_setting, shortened, variants
 from dyncp.training.trainer import Step, Trainer
 from tests.conftest import tiny_preset, tiny_values, write_toml
@@ -73,6 +74,11 @@ def test_a_short_run_ramps_up_in_proportion() -> None:
     values = shortened(tiny_preset(), 3)
     assert values["training"]["utilisation_ramp_steps"] == 1
     assert values["training"]["steps"] == values["training"]["validate_every"] == 3
+
+
+def test_a_refinement_does_not_lengthen_a_short_run() -> None:
+    for variant in variants(load_preset("paper"), ["gate.pool_frames=9,43"], 300, grid=False):
+        assert variant.preset.total_steps == 300
 
 
 def test_an_ablation_that_was_stopped_goes_on(

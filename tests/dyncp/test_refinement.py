@@ -110,7 +110,7 @@ def test_the_refinement_has_a_teacher_of_its_own(
     alone = Trainer(parse_preset("tiny", values, "tiny"), tmp_path / "run", threads=1)
     alone.run()
     values["refinement"] = REFINEMENT | {"teacher": "other"}
-    with pytest.raises(UserError, match=r"\[training\] teacher: unknown preset 'other'"):
+    with pytest.raises(UserError, match=r"\[refinement\] teacher: unknown preset 'other'"):
         Trainer(parse_preset("tiny", values, "tiny"), tmp_path / "run", threads=1)
 
     (tmp_path / "better").mkdir()
